@@ -1,0 +1,4 @@
+/** `npm run build`: dependencies when they are missing, then dist/. */
+import { setup } from './setup.mjs'
+
+setup()
