@@ -1,0 +1,56 @@
+import type { Era } from './era.ts'
+
+/** What the gateway does with a method; a method that is not in the table does not exist. */
+export interface MethodSpec {
+  readonly kind: 'request' | 'notification'
+  readonly eras: readonly Era[]
+  /** Which member of params names what the message is about. */
+  readonly target?: { readonly kind: 'tool' | 'prompt' | 'resource', readonly member: 'name' | 'uri' }
+  /** Counted by the rate limits. */
+  readonly limited?: true
+  /** A legacy message that may come before a session exists. */
+  readonly sessionless?: true
+  /** Left out of the audit log: says nothing about what anybody did. */
+  readonly unrecorded?: true
+}
+
+const both: readonly Era[] = ['legacy', 'modern']
+const legacy: readonly Era[] = ['legacy']
+const modern: readonly Era[] = ['modern']
+
+/** Every method of every revision that Portcullis serves. */
+export const methods: Readonly<Record<string, MethodSpec>> = Object.assign(Object.create(null) as object, {
+  initialize: { kind: 'request', eras: legacy, sessionless: true },
+  ping: { kind: 'request', eras: legacy, sessionless: true, unrecorded: true },
+  'server/discover': { kind: 'request', eras: modern },
+  'tools/list': { kind: 'request', eras: both },
+  'prompts/list': { kind: 'request', eras: both },
+  'resources/list': { kind: 'request', eras: both },
+  'resources/templates/list': { kind: 'request', eras: both },
+  'tools/call': { kind: 'request', eras: both, target: { kind: 'tool', member: 'name' }, limited: true },
+  'prompts/get': { kind: 'request', eras: both, target: { kind: 'prompt', member: 'name' }, limited: true },
+  'resources/read': { kind: 'request', eras: both, target: { kind: 'resource', member: 'uri' }, limited: true },
+  'resources/subscribe': { kind: 'request', eras: legacy, target: { kind: 'resource', member: 'uri' } },
+  'resources/unsubscribe': { kind: 'request', eras: legacy, target: { kind: 'resource', member: 'uri' } },
+  'completion/complete': { kind: 'request', eras: both },
+  'logging/setLevel': { kind: 'request', eras: legacy },
+  'subscriptions/listen': { kind: 'request', eras: modern },
+  'notifications/initialized': { kind: 'notification', eras: legacy, unrecorded: true },
+  'notifications/cancelled': { kind: 'notification', eras: legacy },
+  'notifications/progress': { kind: 'notification', eras: legacy, unrecorded: true },
+  'notifications/roots/list_changed': { kind: 'notification', eras: legacy, unrecorded: true },
+} satisfies Record<string, MethodSpec>)
+
+/** The lists an upstream offers: method → where the items are and how policy names one. */
+export const lists = {
+  'tools/list': { member: 'tools', kind: 'tool', name: 'name', capability: 'tools' },
+  'prompts/list': { member: 'prompts', kind: 'prompt', name: 'name', capability: 'prompts' },
+  'resources/list': { member: 'resources', kind: 'resource', name: 'uri', capability: 'resources' },
+  'resources/templates/list': { member: 'resourceTemplates', kind: 'resource', name: 'uriTemplate', capability: 'resources' },
+} as const
+
+export type ListMethod = keyof typeof lists
+
+export function isListMethod (method: string): method is ListMethod {
+  return Object.hasOwn(lists, method)
+}

@@ -1,0 +1,21 @@
+import type { RequestId } from './message.ts'
+
+/** A successful JSON-RPC response around the JSON text of a result. */
+export function success (id: RequestId, result: string): string {
+  return `{"jsonrpc":"2.0","id":${idText(id)},"result":${result}}`
+}
+
+/** A JSON-RPC error. The id is left out when it could not be read (specification 2026-07-28 forbids null). */
+export function failure (id: RequestId | undefined, code: number, message: string, data: unknown): string {
+  const error = JSON.stringify(data === undefined ? { code, message } : { code, message, data })
+  return id === undefined ? `{"jsonrpc":"2.0","error":${error}}` : `{"jsonrpc":"2.0","id":${idText(id)},"error":${error}}`
+}
+
+/** A JSON-RPC notification as text. */
+export function notification (method: string, params: unknown): string {
+  return JSON.stringify({ jsonrpc: '2.0', method, params })
+}
+
+function idText (id: RequestId): string {
+  return typeof id === 'number' ? String(id) : JSON.stringify(id)
+}
