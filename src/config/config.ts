@@ -1,0 +1,133 @@
+import { ConfigError } from './problems.ts'
+import { readConfig } from './read.ts'
+import type { Flags } from './environment.ts'
+
+export { environment } from './environment.ts'
+export { ConfigError, formatProblem } from './problems.ts'
+export { resolveReferences } from './references.ts'
+export type { Problem } from './problems.ts'
+
+/** Everything Portcullis was told, checked, complete and frozen. */
+export interface Config {
+  /** Absolute path of upstreams.yaml. */
+  readonly file: string
+  /** Its directory: relative paths and npx packages resolve from here. */
+  readonly directory: string
+  /** Absolute path of the directory where the gateway keeps what it owns. */
+  readonly data: string
+  readonly server: ServerSpec
+  readonly metrics: { readonly host: string, readonly port: number }
+  /** undefined = the embedded database. */
+  readonly databaseUrl: string | undefined
+  readonly redisUrl: string | undefined
+  readonly logLevel: string
+  readonly adminPassword: string | undefined
+  readonly allowUnsandboxed: boolean
+  readonly upstreams: ReadonlyMap<string, UpstreamSpec>
+  readonly roles: ReadonlyMap<string, RoleSpec>
+  readonly limits: readonly LimitSpec[]
+  readonly guards: GuardSpec
+  readonly audit: AuditSpec
+  /** First 12 hex digits of the SHA-256 of the file: the policy version in records. */
+  readonly version: string
+}
+
+export interface ServerSpec {
+  readonly host: string
+  /** 0 = any free port. */
+  readonly port: number
+  /** Origin under which clients reach the gateway, without a trailing slash. */
+  readonly publicUrl: string
+  /** Host names accepted beside those of publicUrl and the loopback. */
+  readonly hosts: readonly string[]
+  readonly origins: readonly string[]
+  /** Bytes. */
+  readonly maxBody: number
+}
+
+export interface UpstreamSpec {
+  /** [a-z0-9][a-z0-9-]{0,31}: never holds an underscore, so `upstream__tool` splits in one way only. */
+  readonly name: string
+  /** Program and arguments. `${secret:…}` and `${user.…}` are still in place, `${env:…}` is resolved. */
+  readonly command: readonly string[]
+  /** Values as in `command`. */
+  readonly env: Readonly<Record<string, string>>
+  readonly cwd: string | undefined
+  readonly isolation: 'user' | 'session' | 'shared'
+  readonly sandbox: SandboxSpec
+  /** Milliseconds. */
+  readonly timeouts: { readonly start: number, readonly call: number, readonly idle: number }
+}
+
+/** Sizes in bytes. */
+export interface SandboxSpec {
+  readonly mode: 'bubblewrap' | 'none'
+  readonly read: readonly Grant[]
+  readonly write: readonly Grant[]
+  readonly network: 'none'
+  readonly memory: number
+  readonly processes: number
+  readonly fileSize: number
+  readonly openFiles: number
+  readonly tmp: number
+}
+
+/** `source` on this machine, seen by the server as `target`; both absolute. */
+export interface Grant { readonly source: string, readonly target: string }
+
+export interface RoleSpec { readonly name: string, readonly allow: readonly RuleSpec[], readonly deny: readonly RuleSpec[] }
+
+export interface RuleSpec {
+  /** Absent: tools, prompts and resources alike. */
+  readonly kind?: 'tool' | 'prompt' | 'resource'
+  /** `upstream/name`, `*` stands for anything. */
+  readonly pattern: string
+  /** CEL over args, principal, tool and upstream. */
+  readonly where?: string
+  /** Where it stands in the file. */
+  readonly line: number
+}
+
+export interface LimitSpec {
+  readonly calls: number
+  /** Milliseconds. */
+  readonly per: number
+  readonly by: readonly ('user' | 'tool' | 'upstream' | 'role' | 'address')[]
+  /** Pattern over `upstream/tool`; absent: every call counts. */
+  readonly tool?: string
+  readonly line: number
+  /** For people, for example `60 per hour by user, tool`. */
+  readonly name: string
+}
+
+export interface DenyPattern {
+  readonly name: string
+  /** RE2 syntax. */
+  readonly pattern: string
+  readonly in: 'arguments'
+  readonly tool?: string
+  /** 0 for the patterns that ship with Portcullis. */
+  readonly line: number
+}
+
+/** Sizes in bytes. */
+export interface GuardSpec { readonly deny: readonly DenyPattern[], readonly maxArguments: number, readonly maxResult: number }
+
+export interface AuditSpec {
+  readonly arguments: 'none' | 'digest' | 'redacted' | 'full'
+  readonly durability: 'fsync' | 'os'
+  readonly onFailure: 'deny'
+  /** Argument names redacted beside the built-in ones. */
+  readonly redact: readonly string[]
+  /** Milliseconds the ledger may run ahead of the database. */
+  readonly maxOutage: number
+  /** Bytes the ledger may hold on disk for the database. */
+  readonly spoolMax: number
+}
+
+/** Reads the environment and upstreams.yaml. Throws one ConfigError with every problem found. */
+export function loadConfig (env: NodeJS.ProcessEnv, flags: Flags = {}): Config {
+  const { config, problems } = readConfig(env, flags)
+  if (config === undefined) throw new ConfigError(problems)
+  return config
+}

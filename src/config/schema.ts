@@ -1,0 +1,175 @@
+import Type from 'typebox'
+import type { Static, TObject, TOptional, TProperties, TSchema } from 'typebox'
+
+import { durationPattern, periodNames, sizePattern } from './units.ts'
+
+/**
+ * The shape of upstreams.yaml, once: the validator, the types and the JSON Schema for editors come from here.
+ * `title` is what a value is called in an error ("must be <title>"); `default` is what holds when the key is absent.
+ */
+export type RawConfig = Static<typeof configSchema>
+export type RawUpstream = RawConfig['upstreams'][string]
+export type RawRole = NonNullable<RawConfig['roles']>[string]
+export type RawRule = NonNullable<RawRole['allow']>[number]
+export type RawLimit = NonNullable<RawConfig['limits']>[number]
+
+/** What holds when a key is absent. */
+export const defaults = {
+  isolation: 'user',
+  timeouts: { start: '30s', call: '60s', idle: '10m' },
+  sandbox: { mode: 'bubblewrap', memory: '512MiB', processes: 64, file_size: '256MiB', open_files: 1024, tmp: '64MiB' },
+  guards: { max_arguments: '1MiB', max_result: '16MiB' },
+  audit: { arguments: 'redacted', durability: 'fsync', on_failure: 'deny', max_outage: '5s', spool_max: '256MiB' },
+  server: { max_body: '4MiB' },
+} as const
+
+const timeouts = mapping({}, {
+  start: duration('How long the server may take to start and answer its first message.', defaults.timeouts.start),
+  call: duration('How long one call may take.', defaults.timeouts.call),
+  idle: duration('After how long without a call an instance is stopped.', defaults.timeouts.idle),
+}, 'a mapping with start, call and idle', 'How long things may take.')
+
+const sandbox = Type.Union([
+  Type.Literal('none', { description: 'No sandbox. Refused unless the gateway is started with --allow-unsandboxed.' }),
+  mapping({}, {
+    mode: choice(['bubblewrap', 'none'], 'How the server is confined. "none" is refused unless the gateway is started with --allow-unsandboxed.', defaults.sandbox.mode),
+    read: grants('What the server may read.'),
+    write: grants('What the server may read and write.'),
+    network: Type.Literal('none', { title: '"none"', description: 'Servers have no network.', default: 'none' }),
+    memory: size('Memory of all processes of the server together.', defaults.sandbox.memory),
+    processes: count(1, 4096, 'How many processes and threads the server may have.', defaults.sandbox.processes),
+    file_size: size('The largest file the server may write.', defaults.sandbox.file_size),
+    open_files: count(16, 1_048_576, 'How many files a process may hold open.', defaults.sandbox.open_files),
+    tmp: size('Size of the private /tmp and of the private home directory.', defaults.sandbox.tmp),
+  }, 'a mapping of grants and limits'),
+], { title: '"none" or a mapping of grants and limits', description: 'What the server may touch. Without this key it sees its own package, a private /tmp and no network.' })
+
+const upstream = mapping({
+  command: Type.Union([
+    Type.String({ title: 'a command line' }),
+    list(text('text'), { minItems: 1 }),
+  ], { title: 'a command line, or a list of the program and its arguments', description: 'What to run: one line (quotes are respected, there is no shell) or a list. `npx` runs the package that is installed beside this file.' }),
+}, {
+  args: list(text('text'), { description: 'More arguments, appended to command (as mcpServers entries have them).' }),
+  type: Type.Literal('stdio', { title: '"stdio"', description: 'Accepted so that mcpServers entries can be pasted.' }),
+  env: record('^[A-Za-z_][A-Za-z0-9_]*$', 'an environment variable name (letters, digits and _)', text('text'), {
+    description: 'The environment of the server; it inherits none. ${env:NAME}, ${secret:NAME}, ${user.name} and ${user.id} are replaced.', // eslint-disable-line no-template-curly-in-string
+  }),
+  cwd: Type.String({ title: 'a directory', minLength: 1, description: 'Working directory, as the server sees it.' }),
+  isolation: choice(['user', 'session', 'shared'], 'Who shares one process of this server: nobody but its user, one session, or everybody.', defaults.isolation),
+  sandbox,
+  timeouts,
+}, 'a mapping with at least "command"')
+
+const rule = Type.Union([
+  text('a pattern such as "files/read_*"'),
+  mapping({}, {
+    tool: text('a pattern such as "files/read_*"', 'Tools this rule is about: upstream/tool, with * as a wildcard.'),
+    prompt: text('a pattern such as "docs/*"', 'Prompts this rule is about: upstream/prompt.'),
+    resource: text('a pattern such as "docs/file:///srv/*"', 'Resources this rule is about: upstream/URI.'),
+    where: text('a CEL expression', 'A CEL expression over args, principal, tool and upstream; the rule holds where it is true.'),
+  }, 'a mapping with one of tool, prompt or resource'),
+], { title: 'a pattern such as "files/read_*", or a mapping with tool, prompt or resource' })
+
+const role = mapping({}, {
+  allow: list(rule, { description: 'What holders of this role may use. What no rule allows is denied.' }),
+  deny: list(rule, { description: 'What they may not use, whatever allows it.' }),
+}, 'a mapping with allow and deny')
+
+const limit = mapping({
+  calls: count(1, 1_000_000_000, 'How many calls.'),
+  per: Type.Union([Type.Enum(periodNames), Type.String({ pattern: durationPattern })], { title: 'second, minute, hour, day or a duration such as 30s', description: 'In which time.' }),
+}, {
+  by: list(Type.Enum(['user', 'tool', 'upstream', 'role', 'address'], { title: 'one of user, tool, upstream, role, address' }), {
+    minItems: 1, uniqueItems: true, default: ['user'], description: 'What is counted apart: with [user, tool] every user has this many calls of every tool.',
+  }),
+  tool: text('a pattern such as "github/create_*"', 'Which calls count: upstream/tool, with * as a wildcard. All when absent.'),
+}, 'a mapping with calls, per and by')
+
+const pattern = mapping({
+  name: Type.String({ title: 'a name of letters, digits and hyphens', pattern: '^[A-Za-z0-9][A-Za-z0-9-]{0,63}$', description: 'What the refusal and the audit record call it.' }),
+  pattern: text('an RE2 pattern', 'A regular expression in RE2 syntax (no lookaround, no backreferences), searched in every text of the arguments.'),
+}, {
+  in: Type.Literal('arguments', { title: '"arguments"', default: 'arguments', description: 'What is searched.' }),
+  tool: text('a pattern such as "files/write_*"', 'Which tools it guards: upstream/tool. All when absent.'),
+}, 'a mapping with name and pattern')
+
+const server = mapping({}, {
+  hosts: list(text('a host name, or host:port'), { description: 'Further names this gateway is reached by, beside PUBLIC_URL and the loopback names.' }),
+  origins: list(text('an origin such as https://app.example.com'), { description: 'Web pages whose scripts may call this gateway.' }),
+  max_body: size('The largest request body.', defaults.server.max_body),
+}, 'a mapping')
+
+const guards = mapping({}, {
+  defaults: Type.Boolean({ title: 'true or false', default: true, description: 'Whether the deny patterns that ship with Portcullis apply.' }),
+  deny: list(pattern, { description: 'Further patterns: a call whose arguments match one is refused.' }),
+  max_arguments: size('The largest arguments of one call.', defaults.guards.max_arguments),
+  max_result: size('The largest result of one call.', defaults.guards.max_result),
+}, 'a mapping')
+
+const audit = mapping({}, {
+  arguments: choice(['none', 'digest', 'redacted', 'full'], 'What a record keeps of the arguments of a call.', defaults.audit.arguments),
+  durability: choice(['fsync', 'os'], 'When a record counts as written: on the disk, or handed to the operating system.', defaults.audit.durability),
+  on_failure: Type.Literal('deny', { title: '"deny"', default: 'deny', description: 'A call that cannot be recorded is refused.' }),
+  redact: list(text('the name of an argument'), { description: 'Further argument names whose values are never recorded.' }),
+  max_outage: duration('How long calls go on while the database is away; the records wait on the disk.', defaults.audit.max_outage),
+  spool_max: size('How much may wait on the disk.', defaults.audit.spool_max),
+}, 'a mapping')
+
+export const configSchema = mapping({
+  upstreams: record('^[a-z0-9][a-z0-9-]{0,31}$', 'an upstream name (lower-case letters, digits and hyphens, at most 32)', upstream, {
+    minProperties: 1, description: 'The MCP servers behind this gateway, by name. Clients see their tools as name__tool, rules call them name/tool.',
+  }),
+}, {
+  roles: record('^[A-Za-z][A-Za-z0-9_-]{0,31}$', 'a role name (letters, digits, hyphens and underscores, beginning with a letter)', role, { description: 'Who may use what. Absent: admin may use everything, user nothing.' }),
+  limits: list(limit, { description: 'How often. Absent: 60 calls an hour for each user and tool.' }),
+  guards: { ...guards, description: 'What arguments and results may hold.' },
+  audit: { ...audit, description: 'What is recorded, and how surely.' },
+  server: { ...server, description: 'How the gateway is reached.' },
+}, 'a mapping with at least "upstreams"')
+
+/** The JSON Schema that ships for editors. */
+export function editorSchema (): unknown {
+  return { $schema: 'http://json-schema.org/draft-07/schema#', $comment: 'Generated from src/config/schema.ts by scripts/schema.mjs.', ...configSchema, title: 'Portcullis upstreams.yaml' }
+}
+
+type Mapping<Needed extends TProperties, Free extends TProperties> = TObject<Needed & { [Key in keyof Free]: TOptional<Free[Key]> }>
+
+/** A mapping with these keys and no others. */
+function mapping<Needed extends TProperties, Free extends TProperties> (needed: Needed, free: Free, title: string, description?: string): Mapping<Needed, Free> {
+  const optional = Object.fromEntries(Object.entries(free).map(([key, schema]) => [key, Type.Optional(schema)]))
+  return Type.Object({ ...needed, ...optional }, { additionalProperties: false, title, ...(description === undefined ? {} : { description }) }) as Mapping<Needed, Free>
+}
+
+/** A mapping from names to values; `title` says what a name looks like. */
+function record<Value extends TSchema> (pattern: string, title: string, value: Value, options: { minProperties?: number, description?: string }) {
+  return Type.Record(Type.String({ pattern }), value, { ...options, title: 'a mapping', additionalProperties: false, propertyNames: { title } })
+}
+
+function list<Item extends TSchema> (item: Item, options: { minItems?: number, uniqueItems?: boolean, default?: unknown, description?: string }) {
+  return Type.Array(item, { ...options, title: options.minItems === undefined ? 'a list' : 'a list with at least one entry' })
+}
+
+function text (title: string, description?: string) {
+  return Type.String({ title, ...(description === undefined ? {} : { description }) })
+}
+
+function choice<Values extends string[]> (values: readonly [...Values], description: string, fallback: Values[number]) {
+  return Type.Enum(values, { title: `one of ${values.join(', ')}`, description, default: fallback })
+}
+
+function count (minimum: number, maximum: number, description: string, fallback?: number) {
+  return Type.Integer({ minimum, maximum, title: `a whole number from ${minimum} to ${maximum}`, description, ...(fallback === undefined ? {} : { default: fallback }) })
+}
+
+function size (description: string, fallback: string) {
+  return Type.Union([Type.Integer({ minimum: 1 }), Type.String({ pattern: sizePattern })], { title: 'a size such as 64KiB, 512MiB, 1GiB or a number of bytes', description, default: fallback })
+}
+
+function duration (description: string, fallback: string) {
+  return Type.String({ pattern: durationPattern, title: 'a duration such as 500ms, 30s, 10m, 1h or 400d', description, default: fallback })
+}
+
+function grants (description: string) {
+  return list(text('a path, or path:target'), { description: `${description} Each entry is a path, or path:target when the server shall see it elsewhere.` })
+}

@@ -1,0 +1,30 @@
+import type { Path } from './problems.ts'
+
+interface Row { readonly path: readonly string[], readonly sentence: string, readonly when?: (value: unknown) => boolean }
+
+/** What the design of the file foresees and this version does not do: refused by name, so that nobody relies on it. `*` is any one step. */
+const rows: readonly Row[] = [
+  { path: ['upstreams', '*', 'url'], sentence: 'remote upstreams (url) are not available in this version; run the server here with "command", or a bridge to it such as mcp-remote' },
+  { path: ['upstreams', '*', 'headers'], sentence: 'remote upstreams (url, headers) are not available in this version; give a local server its credentials with "env"' },
+  { path: ['upstreams', '*', 'type'], sentence: 'remote upstreams are not available in this version; only "stdio" servers, started with "command", are', when: (value) => typeof value === 'string' },
+  { path: ['upstreams', '*', 'sandbox', 'network'], sentence: 'network allow-lists are not available in this version; a sandboxed server has no network at all: write "network: none"' },
+  { path: ['guards', 'secrets'], sentence: 'secret detection is not available in this version; add patterns to "guards.deny", and argument names to "audit.redact"' },
+  { path: ['audit', 'retention'], sentence: 'automatic retention is not available in this version; records stay until they are removed from the database' },
+  { path: ['audit', 'durability'], sentence: 'durability "database" is not available in this version; "fsync" is the surest: the record is on the disk before the call is forwarded', when: (value) => value === 'database' },
+  { path: ['audit', 'on_failure'], sentence: 'calls that cannot be recorded are always refused in this version; write "on_failure: deny" or leave it out', when: (value) => value === 'allow' },
+]
+
+/** Why a key that is not in the schema is refused, when it is one of the foreseen ones. */
+export function unavailableKey (path: Path): string | undefined {
+  return rows.find((row) => fits(row.path, path) && row.when === undefined)?.sentence
+}
+
+/** Why a value is refused, when it is one of the foreseen ones. */
+export function unavailableValue (path: Path, value: unknown): string | undefined {
+  return rows.find((row) => fits(row.path, path) && (row.when === undefined || row.when(value)))?.sentence
+}
+
+/** Whether a path has this shape; `*` stands for any one step. */
+export function fits (shape: readonly string[], path: Path): boolean {
+  return shape.length === path.length && shape.every((step, index) => step === '*' || step === path[index])
+}

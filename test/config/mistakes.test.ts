@@ -1,0 +1,241 @@
+/* eslint-disable no-template-curly-in-string -- "${…}" is the syntax of references */
+import { join } from 'node:path'
+import { test } from 'tap'
+
+import { ConfigError, loadConfig } from '../../src/config/config.ts'
+import type { Test } from 'tap'
+
+/** The problems of a file, each as `line:column path: message`. */
+function problemsOf (t: Test, text: string | Uint8Array, env: NodeJS.ProcessEnv = {}): string[] {
+  const directory = t.testdir({ 'upstreams.yaml': typeof text === 'string' ? text : Buffer.from(text) })
+  try {
+    loadConfig({ PORTCULLIS_CONFIG: join(directory, 'upstreams.yaml'), ...env })
+    return []
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    return error.problems.map(({ line, column, path, message }) => `${line}:${column} ${path}: ${message}`)
+  }
+}
+
+/** Name of the case → file, and how its only problem begins. `…` in a file is one fine upstream `files`. */
+type Cases = Readonly<Record<string, readonly [file: string, problem: string]>>
+
+const fine = 'upstreams: { files: { command: server } }\n'
+
+function expectOne (t: Test, cases: Cases): void {
+  for (const [name, [file, expected]] of Object.entries(cases)) {
+    const problems = problemsOf(t, file.replace('…', fine))
+    t.equal(problems.length, 1, `${name}: ${problems.join(' | ')}`)
+    t.ok(problems[0]?.startsWith(expected), `${name}: ${problems[0]}`)
+  }
+}
+
+test('a file that is not proper YAML is refused at the place of the mistake', async (t) => {
+  expectOne(t, {
+    empty: ['', '1:1 : is empty: it needs at least "upstreams"'],
+    'only comments': ['# nothing\n', '1:1 : is empty'],
+    'a tab': ['upstreams:\n\ta: { command: x }\n', '2:1 : a tab is used as indentation: YAML allows only spaces there'],
+    'a key twice': ['upstreams:\n  a: { command: x }\n  a: { command: y }\n', '3:3 : duplicate key a: keep one of them'],
+    'a key twice further in': ['upstreams:\n  a: { command: x, command: y }\n', '2:20 : duplicate key command'],
+    'two documents': [`${fine}---\n${fine}`, '2:1 : a second document begins here'],
+    'an unknown anchor': ['…roles:\n  user: { allow: [*/*] }\n', '3:19 : "*/*" refers to an anchor that does not exist: a value that begins with * must stand in quotes'],
+    'an anchor within itself': ['upstreams: &a { a: *a }\n', '1:20 : "*a" refers to a value that contains it'],
+    'a reference without quotes': ['upstreams:\n  a: { command: x, env: { T: ${secret:x} } }\n', '2:31 : inside [ ] or { } a reference must stand in quotes'],
+    'a pattern in double quotes': ['…guards: { deny: [{ name: a, pattern: "\\s" }] }\n', '2:39 : this backslash means something else inside "double quotes"'],
+    'a tag': ['upstreams: !include other.yaml\n', '1:12 : unresolved tag: !include: YAML tags are not used here'],
+    'a merge key': ['upstreams: { <<: {} }\n', '1:14 : merge keys ("<<") are not supported'],
+    'a list as a key': ['? [a]\n: 1\n', '1:3 : a key must be plain text'],
+    'deep brackets': [`upstreams: ${'['.repeat(20_000)}`, '1:1 : nests brackets too deeply'],
+    'deep lists': ['- '.repeat(20_000), '1:1 : nests lists too deeply'],
+    'deep mappings': [Array.from({ length: 5000 }, (_, depth) => `${' '.repeat(depth)}a:`).join('\n').slice(0, 900_000), ''],
+    'an alias bomb': [`a: &a [${'1,'.repeat(20)}]\n${[...'bcdefgh'].map((name, index) => `${name}: &${name} [${Array(20).fill(`*${'abcdefgh'[index]}`).join(',')}]`).join('\n')}\n`, '1:1 : the aliases of this file cannot be expanded'],
+    'too large': [`${fine}#${'x'.repeat(2 ** 20)}`, '1:1 : is larger than 1024 KiB'],
+    'a NUL character': [`${fine}# \0`, '1:1 : contains a NUL character'],
+  })
+  t.match(problemsOf(t, new Uint8Array([0x61, 0xff])), [/^1:1 : is not valid UTF-8/])
+  t.same(problemsOf(t, `\uFEFF${fine}`), [], 'a byte order mark is harmless')
+  t.same(problemsOf(t, 'upstreams: { a: { command: &c x }, b: { command: *c } }'), [], 'and so is an honest alias')
+})
+
+test('a file of the wrong shape is told what was expected, and the nearest known name', async (t) => {
+  expectOne(t, {
+    'a list': ['[]', '1:1 : must be a mapping with at least "upstreams", got an empty list'],
+    'no upstreams': ['limits: []', '1:1 : needs the key "upstreams"'],
+    'no upstream in them': ['upstreams: {}', '1:12 upstreams: is empty: it needs at least one entry'],
+    'nothing in a section': ['…limits:\n', '2:8 limits: is empty: give it a value, or remove the key (it must be a list)'],
+    'an unknown section': ['…limit: []\n', '2:1 : unknown key "limit" – did you mean "limits"?'],
+    'an unknown section like no other': ['…zzz: []\n', '2:1 : unknown key "zzz"; known are upstreams, roles, limits, guards, audit, server'],
+    'an unknown key': ['upstreams:\n  a:\n    command: x\n    timeot: 1\n', '4:5 upstreams.a: unknown key "timeot" – did you mean "timeouts"?'],
+    'a mistyped required key': ['upstreams:\n  a: { comand: x }', '2:8 upstreams.a: unknown key "comand" – did you mean "command"?'],
+    'no command': ['upstreams:\n  a: { args: [] }', '2:3 upstreams.a: needs the key "command"'],
+    'the key of another program': ['mcpServers: {}\nupstreams: { a: { command: x } }', '1:1 : unknown key "mcpServers": put its entries under "upstreams"'],
+    'a prototype': ['…__proto__: { a: 1 }\n', '2:1 : unknown key "__proto__"'],
+    'a prototype as an upstream': ['upstreams: { a: { command: x }, __proto__: { command: x } }', '1:33 upstreams: "__proto__" is not an upstream name'],
+    'a name in capitals': ['upstreams: { GitHub: { command: x } }', '1:14 upstreams: "GitHub" is not an upstream name (lower-case letters, digits and hyphens, at most 32)'],
+    'names that differ in case only': ['upstreams: { a: { command: x }, A: { command: x } }', '1:33 upstreams: "A" is not an upstream name (lower-case letters, digits and hyphens, at most 32), and differs from "a" only in case'],
+    'a name with an underscore': ['upstreams: { a_b: { command: x } }', '1:14 upstreams: "a_b" is not'],
+    'a number where text belongs': ['upstreams: { a: { command: x, env: { A: 12345 } } }', '1:41 upstreams.a.env.A: must be text, got a number: put it in quotes'],
+    'a wrong word': ['upstreams: { a: { command: x, isolation: usr } }', '1:42 upstreams.a.isolation: must be one of user, session, shared, got "usr" – did you mean "user"?'],
+    'a text for a list': ['upstreams: { a: { command: x, sandbox: { read: /srv/x } } }', '1:48 upstreams.a.sandbox.read: must be a list, got "/srv/x"'],
+    'an item of the wrong kind': ['upstreams: { a: { command: [x, 1] } }', '1:32 upstreams.a.command[1]: must be text, got a number: put it in quotes'],
+    'a wrong branch': ['upstreams: { a: { command: x, sandbox: nne } }', '1:40 upstreams.a.sandbox: must be "none" or a mapping of grants and limits, got "nne" – did you mean "none"?'],
+    'a rule of the wrong kind': ['…roles: { user: { allow: [5] } }', '2:26 roles.user.allow[0]: must be a pattern such as "files/read_*", or a mapping'],
+    'a misspelt rule': ['…roles: { user: { allow: [{ tol: files/x }] } }', '2:28 roles.user.allow[0]: unknown key "tol" – did you mean "tool"?'],
+  })
+  t.notMatch(problemsOf(t, 'upstreams: { a: { command: x, env: { TOKEN: 987654321 } } }').join(), /987654321/, 'what may be a secret is not repeated')
+})
+
+test('sizes, durations and counts that make no sense are refused', async (t) => {
+  const size = (value: string): string => `…server: { max_body: ${value} }`
+  expectOne(t, {
+    'a foreign unit': [size('512MB'), '2:21 server.max_body: must be a size such as 64KiB, 512MiB, 1GiB or a number of bytes, got "512MB" – did you mean "512MiB"?'],
+    'a short unit': [size('64k'), '2:21 server.max_body: must be a size such as 64KiB, 512MiB, 1GiB or a number of bytes, got "64k" – did you mean "64KiB"?'],
+    'a negative size': [size('-5MiB'), '2:21 server.max_body: must be larger than 0, got "-5MiB"'],
+    'a negative number': [size('-5'), '2:21 server.max_body: must be larger than 0, got -5'],
+    'a fraction': [size('0.5GiB'), '2:21 server.max_body: must be a whole number of a smaller unit'],
+    'no size at all': [size('lots'), '2:21 server.max_body: must be a size such as'],
+    'zero with a unit': [size('0MiB'), '2:21 server.max_body: must be larger than 0'],
+    'too little memory': ['upstreams: { a: { command: x, sandbox: { memory: 1KiB } } }', '1:50 upstreams.a.sandbox.memory: must be at least 16MiB'],
+    'too many processes': ['upstreams: { a: { command: x, sandbox: { processes: 0 } } }', '1:53 upstreams.a.sandbox.processes: must be a whole number from 1 to 4096, got 0'],
+    'a duration without a unit': ['upstreams: { a: { command: x, timeouts: { call: 5 } } }', '1:49 upstreams.a.timeouts.call: must be a duration such as 500ms, 30s, 10m, 1h or 400d, got 5'],
+    'no time at all': ['upstreams: { a: { command: x, timeouts: { call: 0s } } }', '1:49 upstreams.a.timeouts.call: must be longer than 0 and at most 24d, got "0s"'],
+    'longer than a timer': ['upstreams: { a: { command: x, timeouts: { idle: 25d } } }', '1:49 upstreams.a.timeouts.idle: must be longer than 0 and at most 24d'],
+    'no calls': ['…limits: [{ calls: 0, per: hour }]', '2:19 limits[0].calls: must be at least 1: a limit of 0 would refuse every call. To forbid a tool, name it in roles.<role>.deny'],
+    'an unknown period': ['…limits: [{ calls: 1, per: hours }]', '2:27 limits[0].per: must be second, minute, hour, day or a duration such as 30s, got "hours" – did you mean "hour"?'],
+    'a tiny period': ['…limits: [{ calls: 1, per: 5ms }]', '2:27 limits[0].per: must be from 1s to 400d, got "5ms"'],
+    'no period': ['…limits: [{ calls: 1 }]', '2:10 limits[0]: needs the key "per"'],
+    'counted by nothing': ['…limits: [{ calls: 1, per: hour, by: [] }]', '2:37 limits[0].by: must be a list with at least one entry, got an empty list'],
+    'counted twice': ['…limits: [{ calls: 1, per: hour, by: [user, user] }]', '2:37 limits[0].by: names the same thing twice'],
+    'a limit for nobody': ['…limits: [{ calls: 1, per: hour, tool: fils/* }]', '2:39 limits[0].tool: the pattern "fils/*" names the upstream "fils", which does not exist – did you mean "files"?'],
+    'a tiny spool': ['…audit: { spool_max: 5 }', '2:21 audit.spool_max: must be at least 1MiB'],
+  })
+})
+
+test('a command must be something that can be run without a shell', async (t) => {
+  const command = (text: string): string => `upstreams:\n  a:\n    command: ${text}\n`
+  expectOne(t, {
+    empty: [command('""'), '3:14 upstreams.a.command: is empty: name the program to run'],
+    blank: [command("'  '"), '3:15 upstreams.a.command: is empty'],
+    'an empty list': [command('[]'), '3:14 upstreams.a.command: must be a list with at least one entry'],
+    'an empty program': [command('["", x]'), '3:15 upstreams.a.command[0]: is empty: name the program to run'],
+    'an empty word': [command("''''"), '3:14 upstreams.a.command'],
+    'a pipe': [command('cat x | y'), '3:20 upstreams.a.command: holds the shell operator "|": there is no shell here: use the list form'],
+    and: [command('cd x && y'), '3:19 upstreams.a.command: holds the shell operator "&&"'],
+    'a semicolon': [command('x; y'), '3:15 upstreams.a.command: holds the shell operator ";"'],
+    'a redirection': [command('x > y'), '3:16 upstreams.a.command: holds the shell operator ">"'],
+    'a substitution': [command('x $(y)'), '3:16 upstreams.a.command: holds a command substitution ($()'],
+    backticks: [command("'x `y`'"), '3:17 upstreams.a.command: holds a command substitution (`)'],
+    'a substitution in quotes': [command("'x \"$(y)\"'"), '3:18 upstreams.a.command: holds a command substitution'],
+    'a variable': [command('x $HOME/y'), '3:16 upstreams.a.command: holds the shell variable $HOME: write ${env:HOME}'],
+    'a home': [command('x ~/y'), '3:16 upstreams.a.command: "~" is not expanded: write the full path'],
+    'an assignment': [command('A=1 x'), '3:14 upstreams.a.command: begins with the variable A: variables belong under "env"'],
+    'an open quote': [command('x "y'), '3:16 upstreams.a.command: has an opening " without a closing one'],
+    'another open quote': [command("x y'z"), '3:17 upstreams.a.command: has an opening \' without a closing one'],
+    'a comment': [command("'x #y'"), '3:17 upstreams.a.command: holds a shell comment'],
+    'a trailing backslash': [command('x \\'), '3:16 upstreams.a.command: ends with a backslash'],
+    'two lines': ['upstreams:\n  a:\n    command: |\n      x\n      y\n', '3:14 upstreams.a.command: holds more than one line'],
+    'code made of a reference': [command("[sh, -c, 'echo ${user.name}']"), '3:23 upstreams.a.command[2]: a reference inside shell code would be read as code'],
+    'code on the command line': [command('bash -ec "echo ${secret:x}"'), '3:14 upstreams.a.command: a reference inside shell code'],
+  })
+})
+
+test('references and variables that cannot be honoured are refused', async (t) => {
+  const env = (text: string): string => `upstreams: { a: { command: x, env: { ${text} } } }`
+  expectOne(t, {
+    'an unset variable': [env('A: "x-${env:NOT_SET}"'), '1:44 upstreams.a.env.A: the environment variable NOT_SET is not set'],
+    'an unknown form': [env('A: "${vault:x}"'), '1:42 upstreams.a.env.A: unknown reference "${vault:x}". The forms are ${secret:NAME}, ${env:NAME}, ${user.name} and ${user.id}; write $${ for a plain ${'],
+    'a form of another program': [env('A: "${TOKEN}"'), '1:42 upstreams.a.env.A: unknown reference "${TOKEN}" – did you mean "${env:TOKEN}"?'],
+    'a misspelt form': [env('A: "${secrt:x}"'), '1:42 upstreams.a.env.A: unknown reference "${secrt:x}" – did you mean "secret"?'],
+    'an open reference': [env('A: "${secret:x"'), '1:42 upstreams.a.env.A: unknown reference'],
+    'a path for a secret': [env('A: "${secret:../../etc/passwd}"'), '1:42 upstreams.a.env.A: "${secret:../../etc/passwd}" does not name a secret'],
+    'a credential of the gateway': [env('A: "${env:DATABASE_URL}"'), '1:42 upstreams.a.env.A: "${env:DATABASE_URL}" would hand a credential of the gateway to a server'],
+    'the administrator\'s password': [env('A: "${env:PORTCULLIS_ADMIN_PASSWORD}"'), '1:42 upstreams.a.env.A: "${env:PORTCULLIS_ADMIN_PASSWORD}" would hand'],
+    'a user of everybody': ['upstreams: { a: { command: "x ${user.name}", isolation: shared } }', '1:31 upstreams.a.command: ${user.name} has no meaning with "isolation: shared"'],
+    'a secret in a path': ['upstreams: { a: { command: x, sandbox: { read: ["/srv/${secret:x}"] } } }', '1:55 upstreams.a.sandbox.read[0]: only ${env:…} is replaced in paths'],
+    'a bad variable name': [env('"A B": x'), '1:38 upstreams.a.env: "A B" is not an environment variable name'],
+  })
+  for (const name of ['LD_PRELOAD', 'LD_AUDIT', 'NODE_OPTIONS', 'NODE_PATH', 'BASH_ENV', 'ENV', 'PYTHONPATH', 'PYTHONSTARTUP', 'PERL5OPT', 'RUBYOPT', 'DYLD_INSERT_LIBRARIES', 'PATH', 'IFS', 'GIT_SSH_COMMAND', 'GIT_CONFIG_COUNT', 'JAVA_TOOL_OPTIONS']) {
+    t.match(problemsOf(t, env(`${name}: x`)), [`upstreams.a.env.${name}: the variable ${name} changes which code a program runs`], name)
+  }
+  t.same(problemsOf(t, env('GITHUB_TOKEN: x, HOME: /data, NODE_ENV: production, LANG: C')), [])
+})
+
+test('rules that could never match, or not as written, are refused', async (t) => {
+  const rule = (text: string): string => `…roles:\n  user:\n    allow:\n      - ${text}\n`
+  expectOne(t, {
+    'no slash': [rule('files'), '5:9 roles.user.allow[0]: the pattern "files" matches nothing: everything of that upstream is "files/*"'],
+    'a bare name': [rule('read'), '5:9 roles.user.allow[0]: the pattern "read" matches nothing: write upstream/name, such as "files/read"'],
+    everything: [rule('"*"'), '5:9 roles.user.allow[0]: the pattern "*" matches nothing: everything is "*/*"'],
+    'the name clients see': [rule('files__read'), '5:9 roles.user.allow[0]: the pattern "files__read" matches nothing: rules name tools as "files/read"'],
+    'half a pattern': [rule('files/'), '5:9 roles.user.allow[0]: the pattern "files/" matches nothing'],
+    'an unknown upstream': [rule('flies/read'), '5:9 roles.user.allow[0]: the pattern "flies/read" names the upstream "flies", which does not exist – did you mean "files"?'],
+    'an upstream unlike any': [rule('wikipedia/read'), '5:9 roles.user.allow[0]: the pattern "wikipedia/read" names the upstream "wikipedia", which does not exist; there is files'],
+    'upstreams of no name': [rule('x*/read'), '5:9 roles.user.allow[0]: the pattern "x*/read" names the upstream "x*"'],
+    'a regular expression': [rule('files/read_(a|b)'), '5:9 roles.user.allow[0]: the pattern "files/read_(a|b)" holds "(", but only * is a wildcard'],
+    'a space': [rule('files/read file'), '5:9 roles.user.allow[0]: the pattern "files/read file" contains a space'],
+    'two kinds': [rule('{ tool: files/a, prompt: files/b }'), '5:9 roles.user.allow[0]: must name exactly one of tool, prompt or resource, got tool and prompt'],
+    'no kind': [rule('{ where: "true" }'), '5:9 roles.user.allow[0]: must name exactly one of tool, prompt or resource'],
+    'a condition that ends early': [rule('{ tool: files/a, where: args.x == }'), '5:42 roles.user.allow[0].where: is not a valid CEL expression at its end'],
+    'a condition about nothing': [rule('{ tool: files/a, where: arg.x == 1 }'), '5:33 roles.user.allow[0].where: unknown variable "arg" – did you mean "args"?'],
+    'a condition of the wrong type': [rule('{ tool: files/a, where: "1 + 1" }'), '5:34 roles.user.allow[0].where: must come out as true or false, but it is of type int'],
+    'a condition that mixes types': [rule('{ tool: files/a, where: "args.a && tool + 1 == 2" }'), '5:44 roles.user.allow[0].where: is not a valid CEL expression at "tool + 1'],
+    'a principal without such a field': [rule('{ tool: files/a, where: principal.nam == "x" }'), '5:43 roles.user.allow[0].where: is not a valid CEL expression'],
+    'a denial of what does not exist': ['…roles: { user: { deny: [file/*] } }', '2:25 roles.user.deny[0]: the pattern "file/*" names the upstream "file", which does not exist – did you mean "files"?'],
+    'a role of no name': ['…roles: { "a b": {} }', '2:10 roles: "a b" is not a role name'],
+  })
+  t.same(problemsOf(t, `${fine}roles: { user: { allow: ['f*/x', '*/read_*', { resource: 'files/file:///a(b)?c' }] } }`), [])
+})
+
+test('deny patterns that cannot be compiled, or would refuse everything, are refused', async (t) => {
+  const deny = (text: string): string => `…guards:\n  deny:\n    - ${text}\n`
+  expectOne(t, {
+    'an open group': [deny("{ name: a, pattern: '(' }"), '4:27 guards.deny[0].pattern: is not a valid RE2 pattern: missing closing )'],
+    lookaround: [deny("{ name: a, pattern: '(?=x)' }"), '4:27 guards.deny[0].pattern: is not a valid RE2 pattern: invalid or unsupported Perl syntax'],
+    'an empty match': [deny("{ name: a, pattern: 'x*' }"), '4:27 guards.deny[0].pattern: matches an empty text, so it would refuse every call'],
+    empty: [deny("{ name: a, pattern: '' }"), '4:27 guards.deny[0].pattern: is empty'],
+    'a backspace': [deny('{ name: a, pattern: "\\bx" }'), '4:27 guards.deny[0].pattern: holds a control character: inside "double quotes" \\b is a backspace'],
+    'no name': [deny('{ pattern: x }'), '4:7 guards.deny[0]: needs the key "name"'],
+    'a shipped name': [deny('{ name: path-traversal, pattern: x }'), '4:15 guards.deny[0].name: "path-traversal" is the name of a pattern that ships with Portcullis'],
+    'a name twice': ['…guards: { deny: [{ name: a, pattern: x }, { name: a, pattern: y }] }', '2:51 guards.deny[1].name: two patterns are called "a"'],
+    'another place': [deny('{ name: a, pattern: x, in: results }'), '4:34 guards.deny[0].in: must be "arguments", got "results"'],
+    'an unknown tool': [deny('{ name: a, pattern: x, tool: fils/x }'), '4:36 guards.deny[0].tool: the pattern "fils/x" names the upstream "fils"'],
+  })
+})
+
+test('what this version does not do is refused by name, never accepted and ignored', async (t) => {
+  expectOne(t, {
+    'a remote upstream': ['upstreams: { a: { url: https://mcp.example.com/mcp } }', '1:19 upstreams.a: remote upstreams (url) are not available in this version; run the server here'],
+    'a remote type': ['upstreams: { a: { command: x, type: http } }', '1:37 upstreams.a.type: remote upstreams are not available in this version'],
+    'a network allow-list': ['upstreams: { a: { command: x, sandbox: { network: [api.github.com] } } }', '1:51 upstreams.a.sandbox.network: network allow-lists are not available in this version'],
+    'secret detection': ['…guards: { secrets: redact }', '2:11 guards: secret detection is not available in this version'],
+    retention: ['…audit: { retention: 400d }', '2:10 audit: automatic retention is not available in this version'],
+    'durability in the database': ['…audit: { durability: database }', '2:22 audit.durability: durability "database" is not available in this version'],
+    'calls without a record': ['…audit: { on_failure: allow }', '2:22 audit.on_failure: calls that cannot be recorded are always refused in this version'],
+  })
+})
+
+test('the names the gateway answers to are names, not wildcards', async (t) => {
+  expectOne(t, {
+    'any origin': ['…server: { origins: ["*"] }', '2:21 server.origins[0]: "*" would let any web page call this gateway'],
+    'no origin': ['…server: { origins: ["null"] }', '2:21 server.origins[0]: "null" would let any web page'],
+    'an origin with a path': ['…server: { origins: [https://a.example/x] }', '2:21 server.origins[0]: must be only scheme, host and port: "https://a.example"'],
+    'a bare name as an origin': ['…server: { origins: [a.example] }', '2:21 server.origins[0]: must be an origin such as https://app.example.com'],
+    'a wildcard origin': ['…server: { origins: ["https://*.example"] }', '2:21 server.origins[0]: "https://*.example": origins have no wildcards'],
+    'a host with a scheme': ['…server: { hosts: [https://a.example/] }', '2:19 server.hosts[0]: must be a host name without a scheme: "a.example"'],
+    'a wildcard host': ['…server: { hosts: ["*.example"] }', '2:19 server.hosts[0]: "*.example": host names have no wildcards'],
+    'no host': ['…server: { hosts: ["a b"] }', '2:19 server.hosts[0]: must be a host name or host:port'],
+  })
+})
+
+test('all problems of a file are told at once, in the order of its lines', async (t) => {
+  const problems = problemsOf(t, `
+lmits: []
+upstreams:
+  a: { command: x | y, env: { PATH: z, B: "\${env:NOT_SET}" } }
+  b: { comand: x, sandbox: { memory: 5MB, read: [/etc] } }
+roles: { user: { allow: [c/x, { tool: a/x, where: "(" }] } }
+limits: [{ calls: 0, per: hour }, { calls: 1, per: decade }]
+guards: { deny: [{ name: n, pattern: ")" }] }
+`)
+  t.same(problems.map((text) => text.split(' ', 1).join()), ['2:1', '4:19', '4:31', '4:44', '5:8', '5:38', '5:50', '6:26', '6:53', '7:19', '7:52', '8:38'])
+})
