@@ -1,0 +1,39 @@
+import { Kysely, Migrator, PostgresDialect } from 'kysely'
+import type { Migration } from 'kysely'
+import pg from 'pg'
+
+import type { Log } from './connect.ts'
+import * as ledger from './migrations/0001_ledger.ts'
+import * as identity from './migrations/0002_identity.ts'
+
+/** Every migration there is, in order. Forward only: a mistake is mended by the next one. */
+const migrations: Readonly<Record<string, Migration>> = {
+  '0001_ledger': ledger,
+  '0002_identity': identity,
+}
+
+/**
+ * Brings the schema up to date, under Kysely's lock, all in one transaction. Any number of processes may call it at
+ * once. The lock belongs to a session: `url` must not lead through a pooler in transaction mode.
+ */
+export async function migrate (url: string, log?: Log): Promise<void> {
+  // A pool of its own: a migration may take longer than any statement of the gateway is allowed to.
+  const pool = new pg.Pool({ connectionString: url, application_name: 'portcullis-migrate', max: 1, connectionTimeoutMillis: 5_000 })
+  pool.on('error', () => {})
+  const db = new Kysely<unknown>({ dialect: new PostgresDialect({ pool }) })
+  try {
+    const { error, results = [] } = await migratorOf(db).migrateToLatest()
+    if (error !== undefined) throw new Error(`The database could not be brought up to date: ${messageOf(error)}`, { cause: error })
+    for (const { migrationName } of results) log?.info({ migration: migrationName }, 'database migrated')
+  } finally {
+    await db.destroy()
+  }
+}
+
+function migratorOf (db: Kysely<unknown>): Migrator {
+  return new Migrator({ db, provider: { getMigrations: () => Promise.resolve({ ...migrations }) } })
+}
+
+function messageOf (error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

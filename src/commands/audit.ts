@@ -1,0 +1,175 @@
+import type { Database } from '../../db/connect.ts'
+import { didYouMean } from '../config/nearest.ts'
+import { parseDuration } from '../config/units.ts'
+import { follow, markEnd, search, show } from '../ledger/query.ts'
+import type { Attempt, AttemptFilter, StoredEvent } from '../ledger/query.ts'
+
+export interface AuditCommand {
+  readonly database: Pick<Database, 'db'>
+  /** Writes text, newline included. */
+  readonly out: (text: string) => void
+}
+
+export interface TailOptions {
+  /** How many of the newest; 20 when left out. */
+  readonly lines?: string | undefined
+  /** Goes on until `signal`. */
+  readonly follow?: boolean | undefined
+  readonly json?: boolean | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+/** `audit tail`: the newest attempts, oldest of them first. Returns the exit code. Throws an Error that says what to do. */
+export async function auditTail ({ database, out }: AuditCommand, { lines, follow: goOn, json, signal }: TailOptions): Promise<number> {
+  const print = printer(out, json === true)
+  // The mark is set first, so that what comes in meanwhile is not lost; `shown` keeps it from being shown twice.
+  const mark = goOn === true ? await markEnd(database) : undefined
+  const newest = (await search(database, {}, readCount('--lines', lines, 20))).reverse()
+  const shown = new Set(newest.filter(({ outcome }) => outcome !== 'in_flight').map(identify))
+  print(newest)
+  if (mark === undefined) return 0
+  for await (const attempt of follow(database, mark, signal ?? new AbortController().signal)) {
+    if (!shown.delete(identify(attempt))) print([attempt])
+  }
+  return 0
+}
+
+export interface SearchOptions {
+  readonly user?: string | undefined
+  readonly upstream?: string | undefined
+  readonly tool?: string | undefined
+  readonly kind?: string | undefined
+  readonly outcome?: string | undefined
+  readonly decision?: string | undefined
+  /** `2h` (ago) or a date. */
+  readonly since?: string | undefined
+  readonly until?: string | undefined
+  readonly text?: string | undefined
+  readonly limit?: string | undefined
+  readonly json?: boolean | undefined
+}
+
+/** `audit search`: the attempts that match, newest first. Returns the exit code. Throws an Error that says what to do. */
+export async function auditSearch ({ database, out }: AuditCommand, options: SearchOptions, now: number = Date.now()): Promise<number> {
+  const limit = readCount('--limit', options.limit, 100)
+  const found = await search(database, readFilter(options, now), limit)
+  printer(out, options.json === true)(found)
+  if (options.json === true) return 0
+  if (found.length === 0) out('Nothing matches.\n')
+  else if (found.length === limit) out(`Only the newest ${limit} are shown. There may be more: --limit, --until ${found.at(-1)?.time.toISOString()}\n`)
+  return 0
+}
+
+/** `audit show`: everything about one attempt. Returns the exit code: 1 when there is no such record. */
+export async function auditShow ({ database, out }: AuditCommand, record: string, { json }: { readonly json?: boolean | undefined } = {}): Promise<number> {
+  const found = await show(database, record)
+  if (found === undefined) {
+    out(json === true ? `${jsonOf({ error: 'no such record', record })}\n` : `There is no record ${printable(record)}. A record that was written a moment ago may still be on its way to the database; list the newest with \`portcullis audit tail\`.\n`)
+    return 1
+  }
+  out(json === true ? `${jsonOf({ ...found.attempt, events: found.events.map(parsed) })}\n` : describe(found.attempt, found.events))
+  return 0
+}
+
+const OUTCOMES = ['ok', 'tool_error', 'error', 'timeout', 'cancelled', 'crashed', 'refused', 'unknown', 'in_flight']
+const DECISIONS = ['allow', 'deny']
+
+function readFilter (options: SearchOptions, now: number): AttemptFilter {
+  const { user, upstream, tool, kind, text } = options
+  return {
+    user,
+    upstream,
+    tool,
+    kind,
+    text,
+    outcome: readChoice('--outcome', options.outcome, OUTCOMES),
+    decision: readChoice('--decision', options.decision, DECISIONS),
+    since: readTime('--since', options.since, now),
+    until: readTime('--until', options.until, now),
+  }
+}
+
+function readChoice (flag: string, text: string | undefined, choices: readonly string[]): string | undefined {
+  if (text === undefined || choices.includes(text)) return text
+  throw new Error(`${flag} ${JSON.stringify(text)} is not one of ${choices.join(', ')}.${didYouMean(text, choices)}`)
+}
+
+function readCount (flag: string, text: string | undefined, otherwise: number): number {
+  if (text === undefined) return otherwise
+  if (!/^[1-9]\d{0,5}$/.test(text)) throw new Error(`${flag} ${JSON.stringify(text)} is not a number from 1 to 999999.`)
+  return Number(text)
+}
+
+function readTime (flag: string, text: string | undefined, now: number): Date | undefined {
+  if (text === undefined) return undefined
+  const ago = parseDuration(text)
+  const time = new Date(Number.isNaN(ago) ? (/^\d{4}-\d\d-\d\d/.test(text) ? text : NaN) : now - ago)
+  if (Number.isNaN(time.getTime())) throw new Error(`${flag} ${JSON.stringify(text)} is neither how long ago (30m, 2h, 7d) nor a date (2026-11-24, 2026-11-24T08:30:00Z).`)
+  return time
+}
+
+function identify ({ chain_id: chain, seq }: Attempt): string {
+  return `${chain}/${seq}`
+}
+
+const COLUMNS: readonly (readonly [head: string, width: number, cell: (attempt: Attempt) => string | null])[] = [
+  ['TIME', 23, ({ time }) => time.toISOString().replace('T', ' ').slice(0, 23)],
+  ['RECORD', 23, ({ record }) => record],
+  ['USER', 12, ({ principal, source }) => principal ?? source],
+  ['WHAT', 34, (attempt) => whatOf(attempt)],
+  ['OUTCOME', 10, ({ outcome, decision }) => outcome ?? decision],
+  ['MS', 8, ({ duration_ms: ms }) => ms === null ? '' : String(Math.round(ms * 10) / 10)],
+  ['WHY', 0, ({ code, rule }) => [code, rule].filter(part => part !== null).join(' ')],
+]
+
+function whatOf ({ kind, method, upstream, tool }: Attempt): string {
+  if (tool !== null) return `${upstream ?? '?'}/${tool}`
+  return [kind === 'call' || kind === 'refusal' ? '' : kind, method, upstream].filter(part => part !== null && part !== '').join(' ')
+}
+
+/** Prints attempts as they come; the head goes before the first. */
+function printer (out: (text: string) => void, json: boolean): (attempts: readonly Attempt[]) => void {
+  if (json) return attempts => out(attempts.map(attempt => `${jsonOf(attempt)}\n`).join(''))
+  let head = false
+  return attempts => {
+    if (!head && attempts.length > 0) out(rowOf(COLUMNS.map(([name]) => name)))
+    head ||= attempts.length > 0
+    out(attempts.map(attempt => rowOf(COLUMNS.map(([, , cell]) => printable(cell(attempt) ?? '')))).join(''))
+  }
+}
+
+/** Columns have fixed widths, since more rows may follow; a longer cell pushes the others to the right. */
+function rowOf (cells: readonly string[]): string {
+  return `${cells.map((cell, column) => cell.padEnd(COLUMNS[column]?.[1] ?? 0)).join('  ').trimEnd()}\n`
+}
+
+function describe (attempt: Attempt, events: readonly StoredEvent[]): string {
+  const width = Math.max(...Object.keys(attempt).map(name => name.length))
+  const facts = Object.entries(attempt).filter(([, value]) => value !== null).map(([name, value]) => `${name.padEnd(width)}  ${printable(textOf(value))}\n`)
+  const history = events.map(({ time, kind, chain_id: chain, seq, body }) => `  ${time.toISOString()}  ${printable(kind)}  ${chain}/${seq}\n    ${printable(body)}\n`)
+  return `${facts.join('')}\nas written:\n${history.join('')}`
+}
+
+function textOf (value: unknown): string {
+  if (value instanceof Date) return value.toISOString()
+  return typeof value === 'string' ? value : JSON.stringify(value)
+}
+
+function parsed ({ body, ...event }: StoredEvent): object {
+  return { ...event, body: JSON.parse(body) as unknown }
+}
+
+/**
+ * What a caller chose must not move the cursor, colour the screen, end a line or turn the direction of writing: every
+ * control, format and separator character is shown by its number.
+ */
+function printable (text: string): string {
+  return text.replaceAll(UNPRINTABLE, character => `\\u{${character.codePointAt(0)?.toString(16).padStart(4, '0')}}`)
+}
+
+const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Zl}\p{Zp}]/gu
+
+/** The same, so that it is still JSON: characters beyond U+FFFF as two halves. */
+function jsonOf (value: object): string {
+  return JSON.stringify(value).replaceAll(UNPRINTABLE, character => character.split('').map(half => `\\u${half.charCodeAt(0).toString(16).padStart(4, '0')}`).join(''))
+}

@@ -1,0 +1,148 @@
+import { open, unlink } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
+
+import type { Progress } from './spool.ts'
+
+/** Consecutive records on their way to the database. */
+export interface Batch {
+  readonly first: number
+  readonly count: number
+  /** Newline-separated. Valid until the next call of `next`. */
+  readonly lines: Buffer
+}
+
+/** 500 rows a statement is where the cost per row stops falling. */
+export const BATCH_ROWS = 500
+const BATCH_BYTES = 512 * 1024
+
+interface Reader extends Progress {
+  readonly handle: FileHandle
+  /** Where the record number `next` begins. */
+  offset: number
+  next: number
+}
+
+/** What one chain has in its segments and the database does not have yet, read in order. */
+export class Backlog {
+  #waiting: Progress[] = []
+  #reader: Reader | undefined
+  #buffer: Buffer = Buffer.allocUnsafe(BATCH_BYTES)
+  #last = 0
+
+  /** A segment is new, or has grown, or ends here. */
+  note (progress: Progress): void {
+    this.#last = progress.last
+    if (this.#reader?.segment.path === progress.segment.path) {
+      this.#reader = Object.assign(this.#reader, progress)
+      return
+    }
+    const known = this.#waiting.findIndex(({ segment }) => segment.path === progress.segment.path)
+    if (known < 0) this.#waiting.push(progress)
+    else this.#waiting[known] = progress
+  }
+
+  /** Number of the last record there is. */
+  get last (): number {
+    return this.#last
+  }
+
+  /** Bytes of records that were not handed on yet. */
+  get bytes (): number {
+    const ahead = this.#reader === undefined ? 0 : Math.max(0, this.#reader.end - this.#reader.offset)
+    return this.#waiting.reduce((sum, { segment, end }) => sum + end - segment.start, ahead)
+  }
+
+  /** The next records after number `head`, at most `rows`; undefined when there are none. */
+  async next (head: number, rows: number): Promise<Batch | undefined> {
+    for (;;) {
+      const reader = this.#reader ?? await this.#openNext()
+      if (reader === undefined) return undefined
+      if (reader.next <= reader.last && reader.offset < reader.end) {
+        const batch = await this.#read(reader, head, rows)
+        if (batch !== undefined) return batch
+      } else if (reader.sealed) {
+        await this.#leave(reader)
+      } else return undefined
+    }
+  }
+
+  /** The batch that `next` returned is in the database. */
+  advance (batch: Batch): void {
+    if (this.#reader === undefined) return
+    this.#reader.offset += batch.lines.length
+    this.#reader.next += batch.count
+  }
+
+  /** Starts over with the oldest segment there is; `next` skips what the database has. Returns its first number. */
+  async rewind (): Promise<number | undefined> {
+    if (this.#reader !== undefined) await this.#close(this.#reader)
+    return this.#waiting[0]?.segment.first
+  }
+
+  async close (): Promise<void> {
+    if (this.#reader !== undefined) await this.#close(this.#reader)
+  }
+
+  async #openNext (): Promise<Reader | undefined> {
+    const progress = this.#waiting[0]
+    if (progress === undefined) return undefined
+    const handle = await open(progress.segment.path, 'r')
+    // It may have grown while the file was opened.
+    const latest = this.#waiting.shift() ?? progress
+    this.#reader = { ...latest, handle, offset: latest.segment.start, next: latest.segment.first }
+    return this.#reader
+  }
+
+  /** Undefined: only records the database has were found, and skipped. */
+  async #read (reader: Reader, head: number, rows: number): Promise<Batch | undefined> {
+    const chunk = await this.#readLines(reader)
+    const skip = Math.max(0, Math.min(head, reader.last) - reader.next + 1)
+    const { bytes, count } = measure(chunk, skip > 0 ? skip : Math.min(rows, reader.last - reader.next + 1))
+    const batch = { first: reader.next, count, lines: chunk.subarray(0, bytes) }
+    if (skip === 0) return batch
+    this.advance(batch)
+    return undefined
+  }
+
+  /** At least one whole line; a line longer than the buffer makes the buffer grow. */
+  async #readLines (reader: Reader): Promise<Buffer> {
+    for (;;) {
+      const wanted = Math.min(this.#buffer.length, reader.end - reader.offset)
+      const { bytesRead } = await reader.handle.read(this.#buffer, 0, wanted, reader.offset)
+      const chunk = this.#buffer.subarray(0, bytesRead)
+      if (chunk.includes(10)) return chunk
+      if (bytesRead < this.#buffer.length) throw new Error(`${reader.segment.path} ends at ${reader.offset + bytesRead}, before its end at ${reader.end}`)
+      this.#buffer = Buffer.allocUnsafe(this.#buffer.length * 2)
+    }
+  }
+
+  /** All its records are in the database, so the file goes. */
+  async #leave (reader: Reader): Promise<void> {
+    this.#reader = undefined
+    await reader.handle.close()
+    await unlink(reader.segment.path).catch(ignoreMissing)
+  }
+
+  async #close (reader: Reader): Promise<void> {
+    this.#reader = undefined
+    this.#waiting.unshift({ segment: reader.segment, end: reader.end, last: reader.last, sealed: reader.sealed })
+    await reader.handle.close()
+  }
+}
+
+/** Length and number of the first `most` lines. */
+function measure (chunk: Buffer, most: number): { bytes: number, count: number } {
+  let bytes = 0
+  let count = 0
+  while (count < most) {
+    const end = chunk.indexOf(10, bytes)
+    if (end < 0) break
+    bytes = end + 1
+    count++
+  }
+  return { bytes, count }
+}
+
+function ignoreMissing (error: unknown): void {
+  if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error
+}

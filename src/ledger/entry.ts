@@ -1,0 +1,120 @@
+/** What a record is about. An allowed call has two: its intent (`call`) and its `outcome`. */
+export type Kind =
+  | 'call' | 'outcome' | 'refusal' | 'notification' | 'session' | 'list'
+  | 'login' | 'logout' | 'token' | 'user' | 'config' | 'admin' | 'gateway' | 'upstream'
+  /** Written at the next start for an intent whose process died before the outcome was known. */
+  | 'recovered'
+
+export type Outcome = 'ok' | 'tool_error' | 'error' | 'timeout' | 'cancelled' | 'crashed' | 'refused' | 'unknown'
+
+/** One record. Everything but kind and record may be left out. Strings longer than 400 characters are cut. */
+export interface Entry {
+  readonly kind: Kind
+  /** From `newRecord`. An outcome carries the record of its intent. */
+  readonly record: string
+  readonly principal?: { readonly id: string, readonly name: string } | undefined
+  readonly token?: string | undefined
+  readonly client?: string | undefined
+  readonly session?: string | undefined
+  /** W3C trace context. */
+  readonly trace?: string | undefined
+  /** Address of the peer. */
+  readonly source?: string | undefined
+  readonly era?: string | undefined
+  readonly method?: string | undefined
+  readonly upstream?: string | undefined
+  /** Name of the tool or prompt, or URI of the resource. */
+  readonly target?: string | undefined
+  /** JSON text, already redacted. */
+  readonly args?: string | undefined
+  /** Of the arguments before redaction. */
+  readonly digest?: string | undefined
+  readonly decision?: 'allow' | 'deny' | undefined
+  readonly rule?: string | undefined
+  /** Code of a refusal, or of an upstream's error. */
+  readonly code?: string | undefined
+  readonly outcome?: Outcome | undefined
+  readonly durationMs?: number | undefined
+  readonly bytesIn?: number | undefined
+  readonly bytesOut?: number | undefined
+  /** Small; anything JSON can say. */
+  readonly detail?: unknown
+  /** Version of the configuration that decided. */
+  readonly policy?: string | undefined
+}
+
+/**
+ * The entry as one line of JSON without a newline, keys in fixed order and named as the columns of `ledger.event`.
+ * The result is text that Postgres takes whatever the entry holds: no U+0000, no lone surrogates, no line breaks.
+ */
+export function encode (entry: Entry, time: string): string {
+  const { principal } = entry
+  let line = '{"ts":"' + time + '","kind":"' + entry.kind + '","record":' + quote(entry.record)
+  if (principal !== undefined) line += ',"principal_id":' + known(principal.id) + ',"principal":' + known(principal.name)
+  if (entry.token !== undefined) line += ',"token_id":' + known(entry.token)
+  if (entry.client !== undefined) line += ',"client":' + known(entry.client)
+  if (entry.session !== undefined) line += ',"session":' + known(entry.session)
+  if (entry.trace !== undefined) line += ',"trace":' + quote(entry.trace)
+  if (entry.source !== undefined) line += ',"source":' + known(entry.source)
+  if (entry.era !== undefined) line += ',"era":' + known(entry.era)
+  if (entry.method !== undefined) line += ',"method":' + known(entry.method)
+  if (entry.upstream !== undefined) line += ',"upstream":' + known(entry.upstream)
+  if (entry.target !== undefined) line += ',"tool":' + quote(entry.target)
+  if (entry.decision !== undefined) line += ',"decision":"' + entry.decision + '"'
+  if (entry.rule !== undefined) line += ',"rule":' + known(entry.rule)
+  if (entry.code !== undefined) line += ',"code":' + known(entry.code)
+  if (entry.outcome !== undefined) line += ',"outcome":"' + entry.outcome + '"'
+  if (entry.durationMs !== undefined) line += ',"duration_ms":' + hundredths(entry.durationMs)
+  if (entry.bytesIn !== undefined) line += ',"bytes_in":' + whole(entry.bytesIn)
+  if (entry.bytesOut !== undefined) line += ',"bytes_out":' + whole(entry.bytesOut)
+  if (entry.policy !== undefined) line += ',"policy":' + known(entry.policy)
+  if (entry.digest !== undefined) line += ',"digest":' + quote(entry.digest)
+  if (entry.args !== undefined) line += ',"args":' + storable(entry.args)
+  if (entry.detail !== undefined) line += ',"detail":' + storable(JSON.stringify(entry.detail) ?? 'null')
+  return line + '}'
+}
+
+/** Two such strings fit a btree entry of Postgres (2704 bytes) in any script. */
+const LONGEST = 400
+
+/** What JSON escapes, other control characters, and what could be half a surrogate pair. */
+// eslint-disable-next-line no-control-regex -- control characters are what it looks for
+const AWKWARD = /["\\\u0000-\u001f\u007f-\u009f\ud800-\udfff]/
+
+function quote (text: string): string {
+  if (text.length <= LONGEST && !AWKWARD.test(text)) return '"' + text + '"'
+  const short = text.length > LONGEST ? text.slice(0, LONGEST - 1) + '…' : text
+  return storable(JSON.stringify(short))
+}
+
+/** Names of people, clients, upstreams and rules come again and again: a look-up costs a third of a scan. */
+let quoted = new Map<string, string>()
+const REMEMBERED = 4096
+
+function known (text: string): string {
+  const seen = quoted.get(text)
+  if (seen !== undefined) return seen
+  if (quoted.size >= REMEMBERED) quoted = new Map()
+  const fresh = quote(text)
+  quoted.set(text, fresh)
+  return fresh
+}
+
+/** Escapes that `json` accepts but cannot turn into text become U+FFFD; a pair of surrogates stays. */
+const ESCAPES = /\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u0000|\\u[dD][89a-fA-F][0-9a-fA-F]{2}|\\./g
+
+function storable (json: string): string {
+  let text = json
+  // A raw line break in valid JSON is white space between tokens.
+  if (text.includes('\n') || text.includes('\r')) text = text.replaceAll(/[\n\r]/g, ' ')
+  if (text.includes('\\u')) text = text.replaceAll(ESCAPES, escape => escape.length === 6 && !escape.startsWith('\\u', 6) ? '\\ufffd' : escape)
+  return text
+}
+
+function hundredths (value: number): string {
+  return Number.isFinite(value) ? String(Math.round(value * 100) / 100) : 'null'
+}
+
+function whole (value: number): string {
+  return Number.isFinite(value) ? String(Math.trunc(value)) : 'null'
+}

@@ -1,0 +1,193 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+
+import { ingest, isDataError, makePartitionsAhead, noteGap, openChain } from '../../db/chains.ts'
+import type { Database } from '../../db/connect.ts'
+import type { Log } from '../log.ts'
+import { Backlog, BATCH_ROWS } from './backlog.ts'
+import type { Batch } from './backlog.ts'
+import { encode } from './entry.ts'
+import type { Chain } from './segment.ts'
+import type { Progress } from './spool.ts'
+
+export interface ShipperOptions {
+  readonly chain: Chain
+  readonly database: Pick<Database, 'db' | 'pool'>
+  readonly log: Log
+}
+
+/** How long records gather before they are sent: many small statements cost the database more than one larger. */
+const GATHER_MS = 25
+const BACKOFF_MS = { first: 50, most: 1_000 }
+const PARTITIONS_MS = 6 * 60 * 60 * 1000
+
+/**
+ * Brings the records of one chain to the database: in order, each exactly once, for as long as it takes. It knows
+ * the spool only by what `note` says and by its files.
+ */
+export class Shipper {
+  readonly #options: ShipperOptions
+  readonly #backlog = new Backlog()
+  readonly #stop = new AbortController()
+  /** Number of the last record in the database; unknown until the database was asked. */
+  #head: number | undefined
+  #rows = BATCH_ROWS
+  #running: Promise<void> | undefined
+  #hurry = false
+  #notes = 0
+  #backoff = BACKOFF_MS.first
+  #partitionsAt = 0
+  #stalledSince = 0
+  #lastShippedAt = 0
+  #error: Error | undefined
+
+  constructor (options: ShipperOptions) {
+    this.#options = options
+  }
+
+  /** Number of the last record that is in the database. */
+  get shipped (): number {
+    return this.#head ?? 0
+  }
+
+  /** Records and their bytes that are noted and not in the database. */
+  get lag (): { readonly records: number, readonly bytes: number } {
+    return { records: Math.max(0, this.#backlog.last - this.shipped), bytes: this.#backlog.bytes }
+  }
+
+  /** When the batch that is not through yet was first tried, Unix milliseconds; 0: nothing is held up. */
+  get stalledSince (): number {
+    return this.#stalledSince
+  }
+
+  /** Unix milliseconds; 0: never. */
+  get lastShippedAt (): number {
+    return this.#lastShippedAt
+  }
+
+  /** Why the last attempt failed. */
+  get error (): Error | undefined {
+    return this.#error
+  }
+
+  /** There is more to read, or a segment has ended. */
+  note (progress: Progress): void {
+    this.#backlog.note(progress)
+    this.#notes++
+    this.#running ??= this.#run()
+  }
+
+  /** Waits until everything that was noted is in the database. False: `signal` came first. */
+  async drain (signal: AbortSignal): Promise<boolean> {
+    this.#hurry = true
+    while (this.lag.records > 0 || this.#running !== undefined) {
+      if (signal.aborted || this.#stop.signal.aborted) return false
+      this.#running ??= this.#run()
+      await Promise.race([this.#running, sleep(100, undefined, { signal }).catch(() => {})])
+    }
+    return true
+  }
+
+  /** Stops where it is; what is not shipped stays in its files. */
+  async close (): Promise<void> {
+    this.#stop.abort()
+    await this.#running
+    await this.#backlog.close()
+  }
+
+  async #run (): Promise<void> {
+    await Promise.resolve()
+    for (let seen = this.#notes; !this.#stop.signal.aborted; seen = this.#notes) {
+      try {
+        if (!await this.#shipNext() && seen === this.#notes) break
+        this.#error = undefined
+        this.#backoff = BACKOFF_MS.first
+      } catch (error) {
+        this.#failed(error)
+        await this.#pause(this.#backoff)
+        this.#backoff = Math.min(this.#backoff * 2, BACKOFF_MS.most)
+      }
+    }
+    this.#running = undefined
+  }
+
+  /** False when there is nothing left. */
+  async #shipNext (): Promise<boolean> {
+    if (!this.#hurry && this.#stalledSince === 0) await this.#pause(GATHER_MS)
+    const head = this.#head ?? await this.#connect()
+    const batch = await this.#backlog.next(head, this.#rows)
+    this.#stalledSince = batch === undefined ? 0 : this.#stalledSince || Date.now()
+    if (batch !== undefined) await this.#ship(batch, head)
+    return batch !== undefined
+  }
+
+  async #connect (): Promise<number> {
+    this.#stalledSince ||= Date.now()
+    const { chain, database } = this.#options
+    this.#head = await openChain(database.db, chain)
+    return this.#head
+  }
+
+  async #ship (batch: Batch, head: number): Promise<void> {
+    if (Date.now() - this.#partitionsAt > PARTITIONS_MS) await this.#makePartitions()
+    const last = batch.first + batch.count - 1
+    const found = batch.first > head + 1 ? head : await this.#ingest(batch)
+    this.#head = found
+    if (found === last) {
+      this.#backlog.advance(batch)
+      this.#rows = Math.min(BATCH_ROWS, this.#rows * 2)
+      this.#lastShippedAt = Date.now()
+      this.#stalledSince = 0
+    } else if (found < batch.first - 1) {
+      await this.#goBack(found)
+    }
+    // Else the database has some of these already (an answer was lost): the next read skips them.
+  }
+
+  async #makePartitions (): Promise<void> {
+    await makePartitionsAhead(this.#options.database.db)
+    this.#partitionsAt = Date.now()
+  }
+
+  /** The head of the chain afterwards. A record the database will not have does not hold up the others. */
+  async #ingest (batch: Batch): Promise<number> {
+    const { chain, database, log } = this.#options
+    try {
+      return await ingest(database.pool, chain.id, batch.first, batch.lines)
+    } catch (error) {
+      if (!isDataError(error)) throw error
+      if (batch.count > 1) {
+        this.#rows = batch.count >> 1
+        return batch.first - 1
+      }
+      log.error({ err: error, chain: chain.id, seq: batch.first }, 'the database refuses a record; its text is kept in a record of its own')
+      return await ingest(database.pool, chain.id, batch.first, unreadable(batch))
+    }
+  }
+
+  /** The database knows less than it did: it was set back. What is still in our files is sent again. */
+  async #goBack (head: number): Promise<void> {
+    const { chain, database, log } = this.#options
+    const oldest = await this.#backlog.rewind()
+    if (oldest === undefined || oldest <= head + 1) return
+    this.#head = await noteGap(database.db, chain.id, oldest)
+    log.error({ chain: chain.id, after: head, before: oldest }, 'records that the database had are missing there, and are not in the spool any more')
+  }
+
+  #failed (error: unknown): void {
+    const first = this.#error === undefined
+    this.#error = error instanceof Error ? error : new Error(String(error))
+    if (first) this.#options.log.warn({ err: error, chain: this.#options.chain.id }, 'the ledger cannot reach the database; records wait in the spool')
+  }
+
+  async #pause (milliseconds: number): Promise<void> {
+    await sleep(milliseconds, undefined, { signal: this.#stop.signal }).catch(() => {})
+  }
+}
+
+const KEPT_TEXT = 64 * 1024
+
+function unreadable ({ first, lines }: Batch): Buffer {
+  // After a power cut there may be zeros where a page did not reach the device.
+  const text = lines.toString('utf8', 0, KEPT_TEXT).replaceAll('\0', '')
+  return Buffer.from(encode({ kind: 'gateway', record: `unreadable-${first}`, outcome: 'error', code: 'UNREADABLE', detail: { text } }, new Date().toISOString()))
+}
