@@ -1,0 +1,65 @@
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+
+import { Refusal } from '../../src/errors.ts'
+import type { RefusalCode } from '../../src/errors.ts'
+import { challenge } from '../../src/identity/challenge.ts'
+
+/** Our code → the `error` that OAuth clients know (RFC 6749 section 5.2, RFC 6750); what isn't here is invalid_request. */
+const NAMES: Partial<Record<RefusalCode, string>> = {
+  PORTCULLIS_UNAUTHENTICATED: 'unauthorized',
+  PORTCULLIS_INVALID_TOKEN: 'invalid_token',
+  PORTCULLIS_BAD_CREDENTIALS: 'invalid_grant',
+  PORTCULLIS_FORBIDDEN: 'access_denied',
+  PORTCULLIS_NOT_FOUND: 'not_found',
+  PORTCULLIS_TOO_MANY_REQUESTS: 'slow_down',
+  PORTCULLIS_OVERLOADED: 'temporarily_unavailable',
+  PORTCULLIS_LEDGER_UNAVAILABLE: 'temporarily_unavailable',
+  PORTCULLIS_SHUTTING_DOWN: 'temporarily_unavailable',
+  PORTCULLIS_INTERNAL: 'server_error',
+}
+
+/** What Fastify itself refuses, in our words. */
+const FASTIFY: Readonly<Record<string, RefusalCode>> = {
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'PORTCULLIS_UNSUPPORTED_MEDIA_TYPE',
+  FST_ERR_CTP_BODY_TOO_LARGE: 'PORTCULLIS_BODY_TOO_LARGE',
+  FST_ERR_CTP_EMPTY_JSON_BODY: 'PORTCULLIS_PARSE_ERROR',
+  FST_ERR_CTP_INVALID_JSON_BODY: 'PORTCULLIS_PARSE_ERROR',
+  FST_UNDER_PRESSURE: 'PORTCULLIS_OVERLOADED',
+}
+
+/** Answers every error of the scope as `{error, error_description, code, record?}`. No message holds anything that was sent. */
+export function sendError (publicUrl: string): (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => FastifyReply {
+  return (error, request, reply) => {
+    const refusal = asRefusal(error)
+    const { record } = refusal.data
+    if (refusal.status >= 500) request.log.error({ err: refusal.cause ?? refusal, record }, 'an /auth request failed')
+    const headers = refusal.status === 401 ? { ...refusal.headers, 'www-authenticate': challenge(refusal, publicUrl, '/mcp') } : refusal.headers
+    return reply.code(refusal.status).headers(headers).type('application/json').send({
+      error: NAMES[refusal.code] ?? 'invalid_request',
+      error_description: refusal.message,
+      code: refusal.code,
+      ...(typeof record === 'string' && { record }),
+    })
+  }
+}
+
+function asRefusal (error: FastifyError): Refusal {
+  if (error instanceof Refusal) return error
+  if (error.validation !== undefined) return new Refusal('PORTCULLIS_INVALID_REQUEST', { message: describe(error.validation[0]) })
+  const isClientFault = error.statusCode !== undefined && error.statusCode < 500
+  return new Refusal(FASTIFY[error.code] ?? (isClientFault ? 'PORTCULLIS_INVALID_REQUEST' : 'PORTCULLIS_INTERNAL'), {
+    ...(isClientFault && FASTIFY[error.code] === undefined && { message: 'The request cannot be read: send a JSON object with content-type application/json.' }),
+    cause: error,
+  })
+}
+
+type Fault = NonNullable<FastifyError['validation']>[number]
+
+/** One sentence: which member, what it should be. Names of unknown members are cut, since somebody may have put a secret there. */
+function describe (fault: Fault | undefined): string {
+  const member = fault?.instancePath?.slice(1).replaceAll('/', '.') ?? ''
+  const subject = member === '' ? 'The body' : `"${member}" in the body`
+  if (fault?.keyword === 'additionalProperties') return `${subject} has a member that is not known here: ${JSON.stringify(String(fault.params.additionalProperty).slice(0, 24))}.`
+  if (fault?.keyword === 'required') return `${subject} needs the member "${String(fault.params.missingProperty)}".`
+  return `${subject} ${fault?.message ?? 'is not valid'}.`
+}

@@ -1,0 +1,25 @@
+import type { Refusal } from '../errors.ts'
+
+/** The one scope there is: to use the gateway as the user may. */
+export const SCOPE = 'mcp'
+
+export const METADATA_PATH = '/.well-known/oauth-protected-resource'
+
+/** Paths that are resources of their own. */
+const RESOURCE = /^\/mcp(?:\/[a-z0-9][a-z0-9-]{0,31})?(?=\/?$)/
+
+/**
+ * The WWW-Authenticate header of a 401 (RFC 6750, RFC 9728): leads a client to the metadata of the resource at `path`.
+ * Says `error` only when a token was sent, since otherwise nothing is wrong with it. `publicUrl` is ours, never the request's.
+ */
+export function challenge (refusal: Refusal, publicUrl: string, path: string): string {
+  const resource = RESOURCE.exec(path)?.[0] ?? '/mcp'
+  const header = `Bearer resource_metadata="${publicUrl}${METADATA_PATH}${resource}", scope="${SCOPE}"`
+  if (refusal.code !== 'PORTCULLIS_INVALID_TOKEN') return header
+  return `${header}, error="invalid_token", error_description="${quotable(refusal.message)}"`
+}
+
+/** RFC 6750 allows neither quotes, backslashes nor anything beyond ASCII. */
+function quotable (text: string): string {
+  return text.replace(/["`\\]/g, "'").replace(/[^\x20-\x7e]/g, ' ')
+}

@@ -1,0 +1,92 @@
+import { createHmac } from 'node:crypto'
+
+import { clearFailures, countFailure, readAttempts } from '../../db/login-attempts.ts'
+import { findById, findForLogin, replaceHash, setPassword } from '../../db/users.ts'
+import type { LoginRow } from '../../db/users.ts'
+import type { Principal } from '../call.ts'
+import { Refusal } from '../errors.ts'
+import type { Audit, IdentityEvent } from './audit.ts'
+import { startGrant } from './issue.ts'
+import type { IssueDeps, TokenPair } from './issue.ts'
+import type { Passwords } from './passwords.ts'
+import { reach } from './store.ts'
+import type { Store } from './store.ts'
+import { normaliseUsername } from './username.ts'
+
+export interface LoginDeps extends IssueDeps {
+  readonly db: Store
+  readonly passwords: Passwords
+  readonly audit: Audit
+  /** Key for the HMAC of user names in the table of failed logins. */
+  readonly attemptsKey: Buffer
+}
+
+/** Failures that cost nothing, the longest wait in seconds, and after how many milliseconds without an attempt all is forgiven. */
+const BACK_OFF = { free: 5, longest: 900, memory: 86_400_000 }
+
+/**
+ * User name and password → tokens. Every way to fail gives the same text after the same work (one verification, the
+ * same queries), so that nobody learns which names exist. Five failures start a back-off per name, which doubles; it never locks for good.
+ */
+export async function login (deps: LoginDeps, username: string, password: string, source: string): Promise<TokenPair> {
+  const { db, passwords, audit } = deps
+  return await passwords.turn(async () => {
+    const norm = normaliseUsername(username)
+    const user = await reach(async () => await findForLogin(db, norm))
+    const result = await prove(deps, norm, user, password)
+    if (result !== 'ok' || user === undefined) throw refuse(audit, user, source, result)
+    const renewed = await passwords.renew(user.passwordHash ?? '', password)
+    if (renewed !== null) await reach(async () => await replaceHash(db, user.id, user.passwordHash ?? '', renewed))
+    const pair = await reach(async () => await startGrant(deps, user.id, user.tokenVersion))
+    audit({ kind: 'login', principal: named(user), source, outcome: 'ok' })
+    return pair
+  })
+}
+
+/** Replaces the caller's own password, ends all of their logins, and starts a new one. Refuses (401) a wrong old password, (400) a weak new one. */
+export async function changePassword (deps: LoginDeps, principal: Principal, passwords: { old: string, new: string }, source: string): Promise<TokenPair> {
+  return await deps.passwords.turn(async () => {
+    const user = await reach(async () => await findById(deps.db, principal.id))
+    const result = await prove(deps, normaliseUsername(principal.name), user, passwords.old)
+    if (result !== 'ok' || user === undefined) throw refuse(deps.audit, user, source, result, { action: 'passwd' })
+    const hash = await deps.passwords.hash(passwords.new, user.username)
+    const version = await reach(async () => await setPassword(deps.db, user.id, hash, new Date(deps.now())))
+    deps.audit({ kind: 'user', principal: named(user), source, outcome: 'ok', detail: { action: 'passwd', user: user.username } })
+    return await reach(async () => await startGrant(deps, user.id, version))
+  })
+}
+
+/** Inside a turn. Whether the password is this user's; counts what fails, and holds off a name that fails too often. */
+async function prove ({ db, passwords, attemptsKey, now }: LoginDeps, norm: string, user: LoginRow | undefined, password: string): Promise<'ok' | 'failed' | 'limited'> {
+  const key = createHmac('sha256', attemptsKey).update(norm).digest()
+  const time = now()
+  const attempts = await reach(async () => await readAttempts(db, key))
+  const waiting = attempts?.lockedUntil != null && attempts.lockedUntil.getTime() > time
+  const usable = user !== undefined && !user.disabled && !waiting
+  const matches = await passwords.verify(usable ? user.passwordHash : null, password)
+  if (matches) {
+    if (attempts !== undefined) await reach(async () => await clearFailures(db, key))
+    return 'ok'
+  }
+  // What comes during the wait is not counted: else whoever hammers a name would keep its owner out for ever.
+  if (waiting) return 'limited'
+  await reach(async () => await countFailure(db, key, new Date(time), { free: BACK_OFF.free, longest: BACK_OFF.longest, forget: new Date(time - BACK_OFF.memory) }))
+  return 'failed'
+}
+
+/** Records the failure and returns the one refusal that all failures share. A name that nobody has is not recorded: people type passwords there. */
+function refuse (audit: Audit, user: LoginRow | undefined, source: string, result: 'ok' | 'failed' | 'limited', detail?: IdentityEvent['detail']): Refusal {
+  const record = audit({
+    kind: 'login',
+    ...(user !== undefined && { principal: named(user) }),
+    source,
+    outcome: result === 'limited' ? 'limited' : 'failed',
+    code: 'PORTCULLIS_BAD_CREDENTIALS',
+    ...(detail !== undefined && { detail }),
+  })
+  return new Refusal('PORTCULLIS_BAD_CREDENTIALS', typeof record === 'string' ? { data: { record } } : {})
+}
+
+function named (user: LoginRow): { id: string, name: string } {
+  return { id: user.id, name: user.username }
+}
