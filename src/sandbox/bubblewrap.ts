@@ -1,0 +1,112 @@
+import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { closeSync, lstatSync, openSync, readlinkSync } from 'node:fs'
+import { ProcessCell } from './cell.ts'
+import type { Cell, CellSpec } from './cell.ts'
+import { ConfinedHold } from './confined.ts'
+import { Wiring } from './descriptors.ts'
+import { openMount } from './grants.ts'
+import type { OpenMount } from './grants.ts'
+import type { Host } from './host.ts'
+import { planCell } from './plan.ts'
+import type { Plan } from './plan.ts'
+import { bwrapOptions, limitOptions, syntheticFiles } from './recipe.ts'
+import type { SystemPart } from './recipe.ts'
+import { SandboxError } from './sandbox-error.ts'
+import { isKnownMachine, seccompFilter } from './seccomp.ts'
+import { dropRights, needsStage, nobody, stagedPath, stageOptions } from './stage.ts'
+import type { Tools } from './tools.ts'
+import type { Watchdog } from './watchdog.ts'
+
+/**
+ * Starts one upstream inside bubblewrap. Must be called on the main thread: the kernel ties the life of the cell to the
+ * thread that spawned it.
+ * @throws SandboxError when the command, a grant or the host does not allow it
+ */
+export async function spawnConfined (spec: CellSpec, tools: Tools, host: Host, watchdog: Watchdog): Promise<Cell> {
+  const plan = planCell(spec, host)
+  const opened: OpenMount[] = []
+  const nothing = openSync('/dev/null', 'r+')
+  try {
+    for (const mount of plan.mounts) opened.push(openMount(mount, process.getuid?.() === 0 ? nobody : undefined))
+    const { child, wiring, status } = launch(spec, plan, opened, nothing, tools)
+    return await settle(spec, child, wiring, status, watchdog)
+  } finally {
+    for (const handle of [nothing, ...opened.map(({ handle }) => handle)]) closeSync(handle)
+  }
+}
+
+interface Launched { readonly child: ChildProcess, readonly wiring: Wiring, readonly status: number }
+
+/** Root never becomes the cell's user inside the kernel: it drops to nobody, before bwrap or on a stage. */
+function launch (spec: CellSpec, plan: Plan, opened: readonly OpenMount[], nothing: number, tools: Tools): Launched {
+  const isRoot = process.getuid?.() === 0
+  const isStaged = isRoot && needsStage(opened)
+  const wiring = new Wiring()
+  const sources = opened.map(({ handle, source }) => tools.options.has('--bind-fd') && tools.options.has('--ro-bind-fd') ? wiring.handle(handle) : source)
+  const system = systemParts()
+  const status = wiring.report()
+  const options = bwrapOptions({
+    system,
+    binds: opened.map(({ target, write }, index) => ({ from: isStaged ? stagedPath(index) : sources[index] ?? '', target, write })),
+    files: Object.fromEntries(Object.entries(syntheticFiles).map(([path, content]) => [path, wiring.data(content)])),
+    seccomp: wiring.data(filter()),
+    status,
+    environment: plan.environment,
+    cwd: plan.cwd,
+    tmp: spec.sandbox.tmp,
+    options: tools.options,
+  })
+  const inner = [tools.bwrap, '--args', `${wiring.data(nulSeparated(options))}`, '--', tools.prlimit, ...limitOptions(spec.sandbox, plan), '--', ...plan.argv]
+  const confined = isStaged
+    ? [tools.bwrap, '--args', `${wiring.data(nulSeparated(stageOptions(system, sources)))}`, '--', ...dropRights(tools), ...inner]
+    : inner
+  // the kernel's out-of-memory killer is to choose a cell before the gateway
+  const [file, ...args] = tools.choom === undefined ? confined : [tools.choom, '-n', '800', '--', ...confined]
+  if (file === undefined) throw new SandboxError('There is nothing to execute.')
+  // an empty environment: what an upstream's env names (LD_PRELOAD) must not reach bwrap itself
+  const child = spawn(file, args, { stdio: wiring.stdio(nothing), env: {}, cwd: '/', ...(isRoot && !isStaged ? nobody : {}) })
+  return { child, wiring, status }
+}
+
+async function settle (spec: CellSpec, child: ChildProcess, wiring: Wiring, status: number, watchdog: Watchdog): Promise<Cell> {
+  try {
+    await once(child, 'spawn')
+  } catch (error) {
+    throw new SandboxError(`The sandbox could not be started: ${error instanceof Error ? error.message : String(error)}.`, undefined, error)
+  }
+  const { stdin, stdout, stderr, stdio, pid } = child
+  if (stdin === null || stdout === null || stderr === null || pid === undefined) throw new SandboxError('The sandbox was started without pipes.')
+  wiring.feed(stdio)
+  const hold = new ConfinedHold(child, wiring.output(stdio, status), stderr)
+  const cell = new ProcessCell({ pid, stdin, stdout, stderr: hold.stderr }, child, hold)
+  const watched = { limits: spec.sandbox, measure: () => cell.measure(), end: cell.end.bind(cell) }
+  watchdog.watch(watched)
+  cell.exited.then(() => watchdog.forget(watched), () => {})
+  return cell
+}
+
+let program: Buffer | undefined
+
+function filter (): Buffer {
+  if (!isKnownMachine(process.arch)) throw new SandboxError(`There is no system call filter for this machine (${process.arch}).`, 'Run the gateway on x64 or arm64.')
+  program ??= seccompFilter(process.arch)
+  return program
+}
+
+let parts: readonly SystemPart[] | undefined
+
+/** /usr, and the places that are links into it on most systems and directories of their own on some. */
+function systemParts (): readonly SystemPart[] {
+  parts ??= ['/usr', '/bin', '/sbin', '/lib', '/lib32', '/lib64', '/libx32'].flatMap((path) => {
+    const stats = lstatSync(path, { throwIfNoEntry: false })
+    if (stats === undefined) return []
+    return [stats.isSymbolicLink() ? { path, link: readlinkSync(path) } : { path }]
+  })
+  return parts
+}
+
+function nulSeparated (options: readonly string[]): string {
+  return options.map((option) => `${option}\0`).join('')
+}

@@ -1,0 +1,105 @@
+import { basename, dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { ancestors } from './host.ts'
+import type { Host } from './host.ts'
+import { SandboxError } from './sandbox-error.ts'
+
+/**
+ * What `npx ARGS` means here: the program of a package that is installed already, in a node_modules directory at or
+ * above `directory` or Portcullis itself. Nothing is downloaded.
+ * @returns a command that starts with `node`
+ * @throws SandboxError with the command that installs what is missing
+ */
+export function npxTarget (args: readonly string[], directory: string, host: Host): string[] {
+  const { wanted, program, rest } = readArguments(args)
+  const found = installed(wanted.name, directory, host)
+  const match = found.find(({ version }) => satisfies(version, wanted.range))
+  if (match === undefined) throw notInstalled(wanted, found, directory)
+  return ['node', binOf(match, program), ...rest]
+}
+
+interface Wanted { readonly name: string, readonly range: string | undefined }
+interface Installed { readonly directory: string, readonly name: string, readonly version: string, readonly bin: unknown }
+
+const harmless = ['-y', '--yes', '-q', '--quiet', '--no', '--no-install', '--offline', '--prefer-offline']
+
+function readArguments (args: readonly string[]): { wanted: Wanted, program: string | undefined, rest: string[] } {
+  let named: string | undefined
+  let index = 0
+  for (; index < args.length; index++) {
+    const argument = args[index] ?? ''
+    if (argument === '--') { index++; break }
+    if (argument === '-p' || argument === '--package') named = args[++index]
+    else if (argument.startsWith('--package=')) named = argument.slice('--package='.length)
+    else if (argument.startsWith('-') && !harmless.includes(argument)) throw new SandboxError(`npx ${argument} is not supported here.`, 'Write npx -y <package> <arguments>.')
+    else if (!argument.startsWith('-')) break
+  }
+  const [first, ...rest] = args.slice(index)
+  const spec = named ?? first
+  if (spec === undefined || first === undefined) throw new SandboxError('npx names no package.', 'Write npx -y <package> <arguments>.')
+  return { wanted: readSpec(spec), program: named === undefined ? undefined : first, rest }
+}
+
+function readSpec (spec: string): Wanted {
+  const parts = /^(@[a-z0-9-~][a-z0-9-._~]*\/)?([a-z0-9-~][a-z0-9-._~]*)(?:@(.+))?$/i.exec(spec)
+  if (parts === null) throw new SandboxError(`npx ${spec} is not the name of a package in the registry.`, 'Install it and write node <file>.')
+  return { name: `${parts[1] ?? ''}${parts[2] ?? ''}`, range: parts[3] }
+}
+
+/** Every copy of the package that is in reach, nearest first. */
+function installed (name: string, directory: string, host: Host): Installed[] {
+  const roots = [...ancestors(directory), ...ancestors(dirname(fileURLToPath(import.meta.url)))]
+  return [...new Set(roots)].flatMap((root) => {
+    const folder = host.real(join(root, 'node_modules', name))
+    const manifest = folder === undefined ? undefined : host.text(join(folder, 'package.json'))
+    return folder === undefined || manifest === undefined ? [] : [readManifest(folder, name, manifest)]
+  })
+}
+
+function readManifest (directory: string, name: string, manifest: string): Installed {
+  try {
+    const { version, bin } = JSON.parse(manifest) as { version?: unknown, bin?: unknown }
+    return { directory, name, version: typeof version === 'string' ? version : '', bin }
+  } catch (error) {
+    throw new SandboxError(`${join(directory, 'package.json')} is not valid JSON.`, 'Install the package anew.', error)
+  }
+}
+
+/** As npx chooses: the program asked for, else the only one, else the one named like the package. */
+function binOf ({ directory, name, bin }: Installed, program: string | undefined): string {
+  const short = basename(name)
+  const bins: Readonly<Record<string, unknown>> = typeof bin === 'string' ? { [short]: bin } : typeof bin === 'object' && bin !== null ? { ...bin } : {}
+  const names = Object.keys(bins)
+  const path = bins[program ?? (names.length === 1 ? names[0] ?? short : short)]
+  if (typeof path === 'string') return join(directory, path)
+  const which = names.length === 0 ? 'has no programs' : `has the programs ${names.join(', ')}`
+  throw new SandboxError(`The package ${name} ${which}${program === undefined ? '' : `, not ${program}`}.`, names.length === 0 ? undefined : `Write npx --package ${name} <program>.`)
+}
+
+/** Exact versions, `^`, `~`, and leading parts (`1`, `1.2`, `1.x`). A tag such as `latest` means what is installed. */
+function satisfies (version: string, range: string | undefined): boolean {
+  if (range === undefined || range === '*' || /^[a-z][a-z0-9-]*$/i.test(range)) return true
+  const operator = /^[~^]/.exec(range)?.[0]
+  if (operator === undefined) return version === range || (/^\d+(\.\d+)?(\.x)*$/.test(range) && `${version}.`.startsWith(`${range.replace(/(\.x)+$/, '')}.`))
+  const floor = numbers(range.slice(1))
+  const given = numbers(version)
+  if (floor === undefined || given === undefined) return false
+  const fixed = operator === '~' ? 2 : (floor.findIndex((part) => part > 0) + 1) || floor.length
+  const order = compare(given, floor)
+  return order >= 0 && compare(given.slice(0, fixed), floor.slice(0, fixed)) === 0
+}
+
+function numbers (version: string): number[] | undefined {
+  const parts = /^(\d+)\.(\d+)\.(\d+)$/.exec(version)
+  return parts === null ? undefined : parts.slice(1).map(Number)
+}
+
+function compare (left: readonly number[], right: readonly number[]): number {
+  return left.map((part, index) => part - (right[index] ?? 0)).find((difference) => difference !== 0) ?? 0
+}
+
+function notInstalled ({ name, range }: Wanted, found: readonly Installed[], directory: string): SandboxError {
+  const spec = range === undefined ? name : `${name}@${range}`
+  const instead = found.length === 0 ? '' : ` (installed: ${found.map(({ version }) => version).join(', ')})`
+  return new SandboxError(`The package ${spec} is not installed${instead}, and nothing is downloaded when an upstream starts.`, `Run npm install ${spec} in ${directory}, then start it again.`)
+}
