@@ -1,0 +1,120 @@
+import rateLimit from '@fastify/rate-limit'
+import type { CreateRateLimitOptions, RateLimitPluginOptions } from '@fastify/rate-limit'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+
+import type { LimitState } from '../src/call.ts'
+import type { Config } from '../src/config/config.ts'
+import { Refusal } from '../src/errors.ts'
+import { compileLimit } from '../src/limits/limit.ts'
+import type { CallFacts, Limit } from '../src/limits/limit.ts'
+import { openRedis } from '../src/limits/redis.ts'
+import { usedUp } from '../src/limits/refusal.ts'
+import { lookBack, replay } from '../src/limits/restore.ts'
+import type { CountedCalls } from '../src/limits/restore.ts'
+import { memoryStore } from '../src/limits/store.ts'
+import { Windows } from '../src/limits/windows.ts'
+import type { Metrics } from '../src/metrics/metrics.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    limits: Limits
+  }
+}
+
+export interface Limits {
+  /**
+   * Counts the call against every limit that applies to it, also when one of them refuses it. Throws the Refusal of the
+   * first that is used up; otherwise says where the tightest one stands, or undefined when none applies.
+   */
+  check (call: unknown, facts: CallFacts): Promise<LimitState | undefined>
+  /**
+   * Counts again what was counted before a restart. `callsSince` is asked for the calls of that many milliseconds, oldest
+   * first: every attempt that came as far as `check`. With Redis there is nothing to do, and it is not asked.
+   */
+  restore (callsSince: (ms: number) => CountedCalls | Promise<CountedCalls>): Promise<number>
+}
+
+export interface LimitsOptions {
+  readonly config: Pick<Config, 'limits' | 'redisUrl'>
+  readonly metrics?: Pick<Metrics, 'limit'>
+  /** Unix milliseconds; Date.now unless a test says otherwise. */
+  readonly now?: () => number
+  /** Counters one limit may have at a time; 100 000, about 20 MB. */
+  readonly maxWindows?: number
+}
+
+/** app.limits: how often who may call what. Counters live in this process, or in Redis when there is one. */
+export const limits = fp(async (app: FastifyInstance, { config, metrics, now = Date.now, maxWindows = 100_000 }: LimitsOptions) => {
+  const redis = config.redisUrl === undefined ? undefined : await openRedis(config.redisUrl, app.log)
+  app.addHook('onClose', async () => { redis?.disconnect() })
+  await app.register(rateLimit, {
+    global: false,
+    ...(redis === undefined ? { store: memoryStore({ now, maxWindows }) } : { redis, nameSpace: 'portcullis:limits:' }),
+  } as RateLimitPluginOptions)
+  const counters = config.limits.map((spec) => createCounter(app, compileLimit(spec), new Windows(maxWindows)))
+  const byAddress = config.limits.some(({ by }) => by.includes('address'))
+
+  app.decorate('limits', {
+    async check (_call: unknown, given: CallFacts) {
+      const applicable = counters.filter(({ limit }) => limit.applies(given))
+      if (applicable.length === 0) return undefined
+      const facts = byAddress ? { ...given, address: rateLimit.normalizeIP(given.address) } : given
+      const counts = await Promise.all(applicable.map((counter) => counter.count(facts)))
+      for (const { limit, exceeded } of counts) metrics?.limit(limit.spec.name, exceeded ? 'exceeded' : 'allowed')
+      const first = counts.find(({ exceeded }) => exceeded)
+      if (first !== undefined) throw usedUp(first.limit, facts, first.ttl, now())
+      return tightest(counts)
+    },
+    async restore (callsSince: Parameters<Limits['restore']>[0]) {
+      if (redis !== undefined || counters.length === 0) return 0
+      const calls = await callsSince(lookBack(counters.map(({ limit }) => limit)))
+      return await replay(calls, counters, now())
+    },
+  })
+}, { name: 'limits' })
+
+interface Count { readonly limit: Limit, readonly remaining: number, readonly ttl: number, readonly exceeded: boolean }
+
+interface Counter {
+  readonly limit: Limit
+  readonly windows: Windows
+  count (facts: CallFacts): Promise<Count>
+}
+
+/** All that @fastify/rate-limit looks at in a request, and the key to count under. */
+interface Counted { readonly key: string, readonly routeOptions: FastifyRequest['routeOptions'] }
+
+const noRoute = { config: {} } as FastifyRequest['routeOptions']
+
+function createCounter (app: FastifyInstance, limit: Limit, windows: Windows): Counter {
+  const options = {
+    max: limit.spec.calls,
+    timeWindow: limit.spec.per,
+    keyGenerator: (request: FastifyRequest) => (request as unknown as Counted).key,
+    windows,
+  }
+  const countKey = app.createRateLimit(options as CreateRateLimitOptions)
+  return {
+    limit,
+    windows,
+    async count (facts) {
+      const key = limit.key(facts)
+      if (key === undefined) return uncounted(new Error(`a call lacks what the limit "${limit.spec.name}" counts by`))
+      const counted: Counted = { key, routeOptions: noRoute }
+      const result = await countKey(counted as unknown as FastifyRequest).catch(uncounted)
+      if (result.isAllowed) return uncounted(new Error('a limit without an allow-list let a call pass uncounted'))
+      return { limit, remaining: result.remaining, ttl: result.ttl, exceeded: result.isExceeded }
+    },
+  }
+}
+
+function uncounted (error: unknown): never {
+  if (error instanceof Refusal) throw error
+  throw new Refusal('PORTCULLIS_OVERLOADED', { message: 'The gateway cannot count calls at the moment, so it lets none pass. Try again shortly.', cause: error })
+}
+
+function tightest (counts: readonly Count[]): LimitState {
+  const { limit, remaining, ttl } = counts.reduce((a, b) => (b.remaining < a.remaining ? b : a))
+  return { limit: limit.spec.calls, remaining, resetSeconds: Math.max(1, Math.ceil(ttl / 1000)) }
+}
