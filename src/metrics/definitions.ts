@@ -1,0 +1,40 @@
+import type { Definition } from './series.ts'
+
+/** What is counted where it happens. `docs/operations.md` describes every one; a test compares the two. */
+export const counters = {
+  calls: { name: 'portcullis_calls_total', help: 'Calls that reached the end of the pipeline, by how they ended.', labels: ['upstream', 'tool', 'outcome'] },
+  refusals: { name: 'portcullis_refusals_total', help: 'Messages refused, by the stable code of the refusal.', labels: ['code'] },
+  limits: { name: 'portcullis_limits_total', help: 'Decisions of the rate limits, by rule.', labels: ['rule', 'result'] },
+  logins: { name: 'portcullis_logins_total', help: 'Attempts to log in.', labels: ['result'] },
+  restarts: { name: 'portcullis_instance_restarts_total', help: 'Upstream instances started again after they ended unasked.', labels: ['upstream', 'reason'] },
+  noise: { name: 'portcullis_stdout_noise_total', help: 'Lines an upstream wrote to standard output that are no JSON-RPC message.', labels: ['upstream'] },
+  dropped: { name: 'portcullis_dropped_messages_total', help: 'Messages of an upstream that nobody could be given.', labels: ['upstream', 'reason'] },
+  appendFailures: { name: 'portcullis_ledger_append_failures_total', help: 'Records the audit log could not take; the call was refused.', labels: [] },
+} as const satisfies Record<string, Definition<string>>
+
+/** Durations are in seconds. */
+export const histograms = {
+  call: { name: 'portcullis_call_duration_seconds', help: 'From the first byte of a call to the last byte of its answer, upstream included.', labels: ['upstream'] },
+  upstream: { name: 'portcullis_upstream_duration_seconds', help: 'From forwarding a call to the answer of the upstream.', labels: ['upstream'] },
+} as const satisfies Record<string, Definition<string>>
+
+/** What is read from its owner when somebody scrapes. */
+export const gauges = {
+  instances: { name: 'portcullis_instances', help: 'Upstream instances, by state.', labels: ['upstream', 'state'] },
+  rss: { name: 'portcullis_instance_rss_bytes', help: 'Resident memory of the instances of an upstream.', labels: ['upstream'] },
+  sessions: { name: 'portcullis_sessions', help: 'Sessions of session-era clients that are open here.', labels: [] },
+  streams: { name: 'portcullis_streams', help: 'Event streams that are open.', labels: [] },
+  lagRecords: { name: 'portcullis_ledger_lag_records', help: 'Records that are durable on disk and not yet in the database.', labels: [] },
+  lagBytes: { name: 'portcullis_ledger_lag_bytes', help: 'Bytes that are durable on disk and not yet in the database.', labels: [] },
+  databaseUp: { name: 'portcullis_database_up', help: '1 while the database answers, 0 otherwise.', labels: [] },
+  databasePool: { name: 'portcullis_database_pool', help: 'Connections of the pool, and requests waiting for one.', labels: ['state'] },
+  buildInfo: { name: 'portcullis_build_info', help: 'Always 1; the labels say what is running.', labels: ['version', 'node', 'config'] },
+} as const satisfies Record<string, Definition<string>>
+
+/** Read when somebody scrapes, too, but only ever growing. */
+export const readCounters = {
+  cpu: { name: 'portcullis_instance_cpu_seconds_total', help: 'Processor time of the instances of an upstream, stopped ones included.', labels: ['upstream'] },
+} as const satisfies Record<string, Definition<string>>
+
+/** Seconds; from half a millisecond, which a cached answer takes, to the default time-out of a call. */
+export const durationBounds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60] as const

@@ -1,0 +1,99 @@
+import { Counter, Gauge } from 'prom-client'
+import type { Registry } from 'prom-client'
+
+import { gauges, readCounters } from './definitions.ts'
+import type { Definition } from './series.ts'
+
+export interface InstanceFacts {
+  /** Unique among all instances this process ever had, for example the process id with the start time. */
+  readonly id: string
+  readonly upstream: string
+  readonly state: string
+  readonly rssBytes: number
+  /** Since the instance started. */
+  readonly cpuSeconds: number
+}
+
+export interface DatabaseFacts { readonly up: boolean, readonly total: number, readonly idle: number, readonly waiting: number }
+
+/** Where the gauges are read, once a scrape. */
+export interface Sources {
+  ledger (): { readonly lagRecords: number, readonly lagBytes: number }
+  instances (): Iterable<InstanceFacts> | Promise<Iterable<InstanceFacts>>
+  sessions (): number
+  streams (): number
+  database (): DatabaseFacts
+}
+
+/** Registers the gauges. One whose source is missing prints no series. */
+export function registerSources (registry: Registry, sources: () => Partial<Sources>): void {
+  const plain = (definition: Definition<string>, read: (sources: Partial<Sources>) => number | undefined): void => {
+    gauge(registry, definition, metric => {
+      const value = read(sources())
+      if (value !== undefined) metric.set(value)
+    })
+  }
+  plain(gauges.sessions, ({ sessions }) => sessions?.())
+  plain(gauges.streams, ({ streams }) => streams?.())
+  plain(gauges.lagRecords, ({ ledger }) => ledger?.().lagRecords)
+  plain(gauges.lagBytes, ({ ledger }) => ledger?.().lagBytes)
+  plain(gauges.databaseUp, ({ database }) => database === undefined ? undefined : Number(database().up))
+  gauge(registry, gauges.databasePool, metric => {
+    const { total, idle, waiting } = sources().database?.() ?? {}
+    for (const [state, value] of Object.entries({ total, idle, waiting })) {
+      if (value !== undefined) metric.set({ state }, value)
+    }
+  })
+  registerInstances(registry, sources)
+}
+
+function registerInstances (registry: Registry, sources: () => Partial<Sources>): void {
+  const read = async (): Promise<InstanceFacts[]> => [...await sources().instances?.() ?? []]
+  let reading: Promise<InstanceFacts[]> | undefined
+  // Three metrics ask in the same tick of a scrape: one look at the processes answers all.
+  const instances = (): Promise<InstanceFacts[]> => {
+    reading ??= read().catch(() => []).finally(() => { reading = undefined })
+    return reading
+  }
+  gauge(registry, gauges.instances, async metric => {
+    for (const { upstream, state } of await instances()) metric.inc({ upstream, state })
+  })
+  gauge(registry, gauges.rss, async metric => {
+    for (const { upstream, rssBytes } of await instances()) metric.inc({ upstream }, rssBytes)
+  })
+  registerCpu(registry, instances)
+}
+
+/** A sum over living instances would fall when one ends; what each has added since the last scrape only ever grows. */
+function registerCpu (registry: Registry, instances: () => Promise<InstanceFacts[]>): void {
+  let seen = new Map<string, number>()
+  const collect = async function (this: Counter): Promise<void> {
+    const now = new Map<string, number>()
+    for (const { id, upstream, cpuSeconds } of await instances()) {
+      this.inc({ upstream }, Math.max(0, cpuSeconds - (seen.get(id) ?? 0)))
+      now.set(id, cpuSeconds)
+    }
+    seen = now
+  }
+  // eslint-disable-next-line no-new -- it registers itself
+  new Counter({ ...configuration(registry, readCounters.cpu), collect })
+}
+
+function gauge (registry: Registry, definition: Definition<string>, read: (metric: Gauge) => void | Promise<void>): void {
+  const collect = function (this: Gauge): void | Promise<void> {
+    // Gauge.reset() sets a gauge without labels to zero; remove() leaves it without a series until it is read.
+    this.reset()
+    if (definition.labels.length === 0) this.remove()
+    try {
+      return read(this)
+    } catch {
+      // A source that fails costs its own series, never the scrape.
+    }
+  }
+  // eslint-disable-next-line no-new -- it registers itself
+  new Gauge({ ...configuration(registry, definition), collect })
+}
+
+function configuration (registry: Registry, { name, help, labels }: Definition<string>): { name: string, help: string, labelNames: string[], registers: Registry[] } {
+  return { name, help, labelNames: [...labels], registers: [registry] }
+}
