@@ -1,0 +1,97 @@
+import type { Call, Principal, Target } from '../../src/call.ts'
+import type { Config } from '../../src/config/config.ts'
+import type { Log } from '../../src/log.ts'
+import type { Policy } from '../../src/policy/policy.ts'
+import { lists } from '../../src/protocol/methods.ts'
+import type { ListMethod } from '../../src/protocol/methods.ts'
+import { qualify } from '../../src/protocol/names.ts'
+import type { Item } from '../../src/upstreams/instance.ts'
+import type { Supervisor } from '../../src/upstreams/supervisor.ts'
+import { ownerOf } from './owner.ts'
+
+/** What a principal can see of all upstreams: merged lists, and who owns a resource. */
+export interface Catalog {
+  /** The merged list of the aggregated endpoint: in the order of the config, filtered by policy, names qualified. */
+  merged (call: Call, method: ListMethod): Promise<Item[]>
+  /** The items of one upstream's page that the principal may see. */
+  visible (principal: Principal, upstream: string, method: ListMethod, items: readonly unknown[]): Item[]
+  /** The upstream that offers a resource, among those the principal can reach. */
+  ownerOf (call: Call, uri: string): Promise<Target | undefined>
+  /** False only when the tool is known not to exist. Asks nobody. */
+  mayExist (call: Call, target: Target): boolean
+}
+
+export function createCatalog ({ config, policy, supervisor, log }: { config: Config, policy: Policy, supervisor: Supervisor, log: Log }): Catalog {
+  return { merged, visible, ownerOf: findOwner, mayExist }
+
+  async function merged (call: Call, method: ListMethod): Promise<Item[]> {
+    const { kind, name } = lists[method]
+    const upstreams = reached(call.principal)
+    const found = await Promise.all(upstreams.map(async (upstream) => visible(call.principal, upstream, method, await itemsOf(call, upstream, method))))
+    const items = found.flatMap((own, at) => kind === 'resource' ? own : own.map((item) => ({ ...item, name: qualify(upstreams[at] ?? '', String(item['name'])) })))
+    return kind === 'resource' ? unique(items, name) : items
+  }
+
+  function visible (principal: Principal, upstream: string, method: ListMethod, items: readonly unknown[]): Item[] {
+    const { kind, name } = lists[method]
+    return (items as Item[]).filter((item) => policy.decide(principal, { kind, upstream, name: String(item?.[name]) }).allowed)
+  }
+
+  async function findOwner (call: Call, uri: string): Promise<Target | undefined> {
+    const upstreams = reached(call.principal)
+    for (const method of ['resources/list', 'resources/templates/list'] as const) {
+      const offered = await Promise.all(upstreams.map((upstream) => itemsOf(call, upstream, method)))
+      const at = offered.findIndex((items) => items.some((item) => offers(item, method, uri)))
+      const upstream = upstreams[at]
+      if (upstream !== undefined) return { kind: 'resource', upstream, name: uri }
+    }
+    return undefined
+  }
+
+  function mayExist (call: Call, target: Target): boolean {
+    if (target.kind !== 'tool') return true
+    const instance = supervisor.peek(target.upstream, ownerOf(call), call.era)
+    return instance === undefined || instance.tools.has(target.name)
+  }
+
+  function reached (principal: Principal): string[] {
+    return [...config.upstreams.keys()].filter((upstream) => policy.reaches(principal, upstream))
+  }
+
+  /** One failing upstream never fails the list of the others. */
+  async function itemsOf (call: Call, upstream: string, method: ListMethod): Promise<readonly Item[]> {
+    try {
+      const instance = await supervisor.instance(upstream, ownerOf(call), call.era)
+      return await instance.list(method)
+    } catch (error) {
+      log.warn({ record: call.record, upstream, method, reason: error instanceof Error ? error.message : String(error) }, 'upstream left out of a merged list')
+      return []
+    }
+  }
+}
+
+function offers (item: Item, method: ListMethod, uri: string): boolean {
+  const given = item[lists[method].name]
+  if (typeof given !== 'string') return false
+  return method === 'resources/list' ? given === uri : fits(given, uri)
+}
+
+/** Does the URI fit the template's literal parts, in order? (RFC 6570; every expression stands for any text.) */
+function fits (template: string, uri: string): boolean {
+  const literals = template.split(/\{[^}]*\}/)
+  const first = literals[0] ?? ''
+  if (!uri.startsWith(first)) return false
+  let at = first.length
+  for (const literal of literals.slice(1, -1)) {
+    const found = uri.indexOf(literal, at)
+    if (found < 0) return false
+    at = found + literal.length
+  }
+  const last = literals.at(-1) ?? ''
+  return literals.length === 1 ? uri === first : uri.length - last.length >= at && uri.endsWith(last)
+}
+
+function unique (items: Item[], name: string): Item[] {
+  const seen = new Set<unknown>()
+  return items.filter((item) => !seen.has(item[name]) && seen.add(item[name]))
+}

@@ -1,0 +1,83 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { Call } from '../../src/call.ts'
+import type { Arrival } from '../../src/call.ts'
+import { Refusal } from '../../src/errors.ts'
+import { failure } from '../../src/protocol/reply.ts'
+import { parseStrict } from '../../src/protocol/strict-json.ts'
+import type { StrictJson } from '../../src/protocol/strict-json.ts'
+import type { Gate, Step } from './gate.ts'
+import { HttpReply } from './reply.ts'
+import { refuse, settle } from './settle.ts'
+
+const maxBatch = 100
+
+/** POST: one message, or a batch where the session's revision has batches; each message walks the pipeline on its own. */
+export function post (gate: Gate, pipeline: readonly Step[]): (request: FastifyRequest, reply: FastifyReply) => void {
+  return (request, reply) => {
+    const body = request.body
+    if (!Buffer.isBuffer(body)) throw new Refusal('PORTCULLIS_UNSUPPORTED_MEDIA_TYPE')
+    const arrival = arrivalOf(request, body.length)
+    const streams = acceptsStream(request.headers.accept)
+    const parsed = parseStrict(body)
+    const elements = Array.isArray(parsed.value) ? batchOf(gate, arrival, parsed.value) : undefined
+    reply.hijack()
+    const answer = new HttpReply(reply.raw, streams, elements?.length ?? 1, elements !== undefined)
+    const calls = elements === undefined
+      ? [new Call(gate.ledger.newRecord(), arrival, answer, parsed)]
+      : elements.map((value) => new Call(gate.ledger.newRecord(), arrival, answer, elementOf(value, parsed)))
+    reply.raw.once('close', () => leave(calls))
+    for (const call of calls) void walk(gate, pipeline, call)
+  }
+}
+
+/** What all messages of one HTTP request have in common. */
+export function arrivalOf (request: FastifyRequest, bytesIn: number): Arrival {
+  const { upstream } = request.params as { upstream?: string }
+  return { principal: request.principal, source: request.ip, endpoint: upstream, headers: request.headers, bytesIn }
+}
+
+/** Walks one message through the steps, in order; whatever happens, it is settled once. */
+async function walk (gate: Gate, pipeline: readonly Step[], call: Call): Promise<void> {
+  try {
+    for (const step of pipeline) {
+      const pending = step(call)
+      if (pending !== undefined) await pending
+    }
+    settle(gate, call, call.answer ?? { kind: 'nothing' })
+  } catch (error) {
+    if (!call.settled) return refuse(gate, call, error)
+    gate.log.error({ record: call.record, err: error }, 'a call could not be ended properly')
+    call.reply.finish(500, failure(call.id, -32603, 'Internal error of the gateway.', undefined), {})
+  }
+}
+
+/**
+ * The client is gone. For a 2026-07-28 client that cancels its requests; a legacy client may come back, so its calls
+ * run on (specification, basic/transports: a disconnect is a cancellation only since 2026-07-28).
+ */
+function leave (calls: readonly Call[]): void {
+  for (const call of calls) if (call.era === 'modern' && !call.settled) call.giveUp(new Refusal('PORTCULLIS_CANCELLED'))
+}
+
+/** Batches exist in 2025-03-26 only, and initialize is never part of one. */
+function batchOf (gate: Gate, arrival: Arrival, elements: unknown[]): unknown[] {
+  const id = arrival.headers['mcp-session-id']
+  const session = typeof id === 'string' ? gate.sessions.find(id, arrival.principal) : undefined
+  if (session?.version !== '2025-03-26') throw new Refusal('PORTCULLIS_INVALID_REQUEST', { message: 'Batches are not part of this protocol revision: send one message a request.' })
+  if (elements.length === 0 || elements.length > maxBatch) throw new Refusal('PORTCULLIS_INVALID_REQUEST', { message: `A batch has 1 to ${maxBatch} messages.` })
+  return elements
+}
+
+/** Re-serialised, since the text of the whole batch says nothing about one element's numbers. */
+function elementOf (value: unknown, batch: StrictJson): StrictJson {
+  if (batch.exotic) throw new Refusal('PORTCULLIS_INVALID_REQUEST', { message: 'A batch cannot carry numbers beyond 15 digits or with a fraction or exponent: send that message on its own.' })
+  return { value, text: '', exotic: false }
+}
+
+function acceptsStream (accept: string | undefined): boolean {
+  if (accept === undefined || accept.includes('*/*')) return true
+  const json = accept.includes('application/json') || accept.includes('application/*')
+  const stream = accept.includes('text/event-stream') || accept.includes('text/*')
+  if (!json && !stream) throw new Refusal('PORTCULLIS_NOT_ACCEPTABLE')
+  return stream
+}

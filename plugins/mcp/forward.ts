@@ -1,0 +1,50 @@
+import type { Answered, Call } from '../../src/call.ts'
+import { Refusal } from '../../src/errors.ts'
+import type { Gate, Step } from './gate.ts'
+import { discover, initialize } from './handshake.ts'
+import { list } from './list.ts'
+import { listen } from './listen.ts'
+import { setLevel } from './logging.ts'
+import { cancelled } from './cancelled.ts'
+import { relay } from './relay.ts'
+import { subscribe, unsubscribe } from './subscribe.ts'
+
+export type Handler = (gate: Gate, call: Call) => Answered | Promise<Answered>
+
+const nothing: Handler = () => ({ kind: 'nothing' })
+
+/** Who answers what. Methods that are not here do not get this far: `message` refused them by absence. */
+const handlers: Readonly<Record<string, Handler>> = {
+  initialize,
+  ping: () => ({ kind: 'result', text: '{}', toolError: false }),
+  'server/discover': discover,
+  'tools/list': list,
+  'prompts/list': list,
+  'resources/list': list,
+  'resources/templates/list': list,
+  'tools/call': relay,
+  'prompts/get': relay,
+  'resources/read': relay,
+  'completion/complete': relay,
+  'resources/subscribe': subscribe,
+  'resources/unsubscribe': unsubscribe,
+  'logging/setLevel': setLevel,
+  'subscriptions/listen': listen,
+  'notifications/initialized': nothing,
+  'notifications/cancelled': cancelled,
+  'notifications/progress': nothing,
+  'notifications/roots/list_changed': nothing,
+}
+
+/** forward: the message goes to who answers it: the upstream's instance, or the gateway itself. */
+export function forward (gate: Gate): Step {
+  return async (call) => {
+    if (call.message.kind === 'response') {
+      call.answer = { kind: 'nothing' } // nothing was asked of this client, so there is nothing it can answer
+      return
+    }
+    const handler = handlers[call.method]
+    if (handler === undefined) throw new Refusal('PORTCULLIS_UNKNOWN_METHOD')
+    call.answer = await handler(gate, call)
+  }
+}

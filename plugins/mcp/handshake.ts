@@ -1,0 +1,73 @@
+import type { Answered, Call } from '../../src/call.ts'
+import { ownResult } from '../../src/bridge/result.ts'
+import { Refusal } from '../../src/errors.ts'
+import { isLegacyVersion, legacyVersions, meta, modernVersions } from '../../src/protocol/era.ts'
+import { isObject } from '../../src/protocol/message.ts'
+import type { Client } from '../../src/sessions.ts'
+import type { Introduction } from '../../src/upstreams/instance.ts'
+import { version } from '../../src/version.ts'
+import type { Gate } from './gate.ts'
+import { instanceOf } from './relay.ts'
+
+export const serverInfo = { name: 'portcullis', title: 'Portcullis', version }
+
+/** What the aggregated endpoint offers whatever its upstreams do: lists may be empty, but never unknown. */
+const aggregated: Introduction = {
+  serverInfo,
+  capabilities: { tools: { listChanged: true }, prompts: { listChanged: true }, resources: { subscribe: true, listChanged: true }, completions: {}, logging: {} },
+  instructions: undefined,
+}
+
+/** A legacy client says hello: its revision is settled and a session begins. */
+export async function initialize (gate: Gate, call: Call): Promise<Answered> {
+  const asked = readInitialize(call)
+  const version = isLegacyVersion(asked.version) ? asked.version : legacyVersions[0]
+  const session = gate.sessions.create(call.principal, version, asked.client)
+  call.session = session
+  call.version = version
+  const { serverInfo, capabilities, instructions } = await introductionFor(gate, call)
+  const text = ownResult({ protocolVersion: version, capabilities: withoutTasks(capabilities), serverInfo, ...(instructions === undefined ? {} : { instructions }) }, 'legacy', call.record)
+  return { kind: 'result', text, toolError: false, headers: { 'mcp-session-id': session.id } }
+}
+
+/** A 2026-07-28 client asks who is there. Capabilities that would need bridging are not offered. */
+export async function discover (gate: Gate, call: Call): Promise<Answered> {
+  const { serverInfo, capabilities, instructions } = await introductionFor(gate, call)
+  const text = ownResult({
+    supportedVersions: [...modernVersions, ...legacyVersions],
+    capabilities: withoutSubscribe(withoutTasks(capabilities)),
+    ...(instructions === undefined ? {} : { instructions }),
+    ttlMs: 0,
+    cacheScope: 'private',
+    _meta: { [meta.serverInfo]: serverInfo },
+  }, 'modern', call.record)
+  return { kind: 'result', text, toolError: false }
+}
+
+async function introductionFor (gate: Gate, call: Call): Promise<Introduction> {
+  return call.arrival.endpoint === undefined ? aggregated : (await instanceOf(gate, call)).introduction
+}
+
+function readInitialize (call: Call): { version: unknown, client: Client } {
+  const { protocolVersion, clientInfo, capabilities } = call.params
+  if (typeof protocolVersion !== 'string') throw invalid('params.protocolVersion must be a string.')
+  if (!isObject(capabilities)) throw invalid('params.capabilities must be an object.')
+  if (!isObject(clientInfo) || typeof clientInfo['name'] !== 'string' || typeof clientInfo['version'] !== 'string') throw invalid('params.clientInfo needs the strings "name" and "version".')
+  return { version: protocolVersion, client: { name: clientInfo['name'], version: clientInfo['version'] } }
+}
+
+function withoutTasks (capabilities: Introduction['capabilities']): Introduction['capabilities'] {
+  const { tasks, ...kept } = capabilities
+  return kept
+}
+
+function withoutSubscribe (capabilities: Introduction['capabilities']): Introduction['capabilities'] {
+  const { resources } = capabilities
+  if (!isObject(resources)) return capabilities
+  const { subscribe, ...kept } = resources
+  return { ...capabilities, resources: kept }
+}
+
+function invalid (message: string): Refusal {
+  return new Refusal('PORTCULLIS_INVALID_PARAMS', { message })
+}

@@ -1,0 +1,64 @@
+import type { FastifyInstance } from 'fastify'
+import { Refusal } from '../../src/errors.ts'
+import type { Identity } from '../../src/identity/identity.ts'
+import { authenticate } from './authenticate.ts'
+import { authorize } from './authorize.ts'
+import { onError } from './errors.ts'
+import { post } from './exchange.ts'
+import { forward } from './forward.ts'
+import type { Gate, Step } from './gate.ts'
+import { message } from './message.ts'
+import { close, open } from './open.ts'
+import { record } from './record.ts'
+import { resolve } from './resolve.ts'
+import { session } from './session.ts'
+import { throttle } from './throttle.ts'
+import { validate } from './validate.ts'
+
+/**
+ * The path of a call. Every message of every method and every protocol era walks these steps in this order; a refusal
+ * at any step is recorded and answered by settle.ts. A new check is a new line here.
+ */
+function pipeline (gate: Gate): readonly Step[] {
+  return [
+    message(), //        what it is: era, method, params
+    session(gate), //    a legacy message belongs to a session of this principal
+    resolve(gate), //    name → upstream and tool, and what policy says
+    throttle(gate), //   rate limits, by identity
+    authorize(), //      roles; denied and unknown look the same
+    validate(gate), //   the tool's own schema, sizes, deny patterns
+    record(gate), //     the intent is durable, or nothing is forwarded
+    forward(gate), //    to the upstream, and the answer back
+  ]
+}
+
+/** The /mcp scope: who does not pass `authenticate` does not get a body parsed. `origin` guards the whole app. */
+export function mcp (app: FastifyInstance, { gate, identity }: { gate: Gate, identity: Identity }, done: () => void): void {
+  app.addHook('onRequest', preflight)
+  app.addHook('onRequest', authenticate(identity))
+  app.setErrorHandler(onError(gate))
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('application/json', { parseAs: 'buffer', bodyLimit: gate.config.server.maxBody }, (_request, body, parsed) => parsed(null, body))
+
+  const onPost = post(gate, pipeline(gate))
+  const onOpen = open(gate)
+  const onClose = close(gate)
+  for (const url of ['/mcp', '/mcp/:upstream']) {
+    app.post(url, { bodyLimit: gate.config.server.maxBody }, onPost)
+    app.get(url, { exposeHeadRoute: false }, onOpen)
+    app.delete(url, onClose)
+    app.route({ method: ['PUT', 'PATCH', 'HEAD', 'OPTIONS'], url, handler: () => { throw new Refusal('PORTCULLIS_METHOD_NOT_ALLOWED', { headers: { allow: 'GET, POST, DELETE' } }) } })
+  }
+  done()
+}
+
+/** CORS preflight of an allowed Origin: it carries no credentials, so it is answered before authentication. */
+function preflight (request: Parameters<ReturnType<typeof authenticate>>[0], reply: Parameters<ReturnType<typeof authenticate>>[1], done: () => void): void {
+  if (request.method !== 'OPTIONS' || request.headers['access-control-request-method'] === undefined || request.headers.origin === undefined) return done()
+  void reply
+    .code(204)
+    .header('access-control-allow-methods', 'GET, POST, DELETE')
+    .header('access-control-allow-headers', request.headers['access-control-request-headers'] ?? 'authorization, content-type')
+    .header('access-control-max-age', '600')
+    .send()
+}

@@ -1,0 +1,38 @@
+import type { Answered, Call } from '../../src/call.ts'
+import { ownResult } from '../../src/bridge/result.ts'
+import { Refusal } from '../../src/errors.ts'
+import { isListMethod, lists } from '../../src/protocol/methods.ts'
+import type { ListMethod } from '../../src/protocol/methods.ts'
+import type { Item } from '../../src/upstreams/instance.ts'
+import type { Gate } from './gate.ts'
+import { ask, instanceOf } from './relay.ts'
+
+/** A list shows exactly what a call would not refuse: one upstream's page as it is, or all upstreams merged. */
+export async function list (gate: Gate, call: Call): Promise<Answered> {
+  const { method } = call
+  if (!isListMethod(method)) throw new Refusal('PORTCULLIS_UNKNOWN_METHOD')
+  return call.arrival.endpoint === undefined ? await merged(gate, call, method) : await page(gate, call, call.arrival.endpoint, method)
+}
+
+async function merged (gate: Gate, call: Call, method: ListMethod): Promise<Answered> {
+  if (call.params['cursor'] !== undefined) throw new Refusal('PORTCULLIS_INVALID_PARAMS', { message: 'params.cursor is not one of this list: it has a single page.' })
+  return answer(call, method, await gate.catalog.merged(call, method), {})
+}
+
+/** Filtered page by page; an empty page with a cursor is legal. */
+async function page (gate: Gate, call: Call, upstream: string, method: ListMethod): Promise<Answered> {
+  const instance = await instanceOf(gate, call)
+  const given = await ask(instance, call)
+  if (given.kind === 'error') return given
+  const result = JSON.parse(given.text) as Record<string, unknown>
+  const items = result[lists[method].member]
+  return answer(call, method, gate.catalog.visible(call.principal, upstream, method, Array.isArray(items) ? items : []), result)
+}
+
+function answer (call: Call, method: ListMethod, items: readonly Item[], rest: Readonly<Record<string, unknown>>): Answered {
+  const { ttlMs, cacheScope, resultType, ...kept } = rest
+  // What is filtered for one user must never be cached for another (specification 2026-07-28, caching).
+  const caching = call.era === 'modern' ? { ttlMs: ttlMs ?? 0, cacheScope: 'private' } : {}
+  const shown = call.era === 'modern' ? items.map(({ execution, ...item }) => item) : items
+  return { kind: 'result', text: ownResult({ ...kept, ...caching, [lists[method].member]: shown }, call.era, call.record), toolError: false }
+}

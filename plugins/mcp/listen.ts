@@ -1,0 +1,50 @@
+import type { Answered, Call } from '../../src/call.ts'
+import { meta } from '../../src/protocol/era.ts'
+import { isObject } from '../../src/protocol/message.ts'
+import { notification } from '../../src/protocol/reply.ts'
+import { ownResult } from '../../src/bridge/result.ts'
+import { Refusal } from '../../src/errors.ts'
+import type { Gate } from './gate.ts'
+
+/** What a listen may ask for here → the notification it stands for. */
+const kinds = {
+  toolsListChanged: 'notifications/tools/list_changed',
+  promptsListChanged: 'notifications/prompts/list_changed',
+  resourcesListChanged: 'notifications/resources/list_changed',
+} as const
+
+/**
+ * subscriptions/listen: a 2026-07-28 client's stream of news. The first message says what was honoured; the stream
+ * lasts until the client leaves or the gateway stops.
+ */
+export async function listen (gate: Gate, call: Call): Promise<Answered> {
+  const asked = call.params['notifications']
+  if (!isObject(asked)) throw new Refusal('PORTCULLIS_INVALID_PARAMS', { message: 'params.notifications must be an object that says what to listen to.' })
+  const honoured = Object.keys(kinds).filter((kind) => asked[kind] === true) as (keyof typeof kinds)[]
+  const stamp = { [meta.subscriptionId]: call.id }
+  call.reply.notify(notification('notifications/subscriptions/acknowledged', { notifications: Object.fromEntries(honoured.map((kind) => [kind, true])), _meta: stamp }))
+  await untilEnd(gate, call, new Set(honoured.map((kind) => kinds[kind])), stamp)
+  return { kind: 'result', text: ownResult({ _meta: stamp }, 'modern', call.record), toolError: false }
+}
+
+function untilEnd (gate: Gate, call: Call, wants: ReadonlySet<string>, stamp: Record<string, unknown>): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const remove = gate.streams.add({
+      principal: call.principal,
+      session: undefined,
+      endpoint: call.arrival.endpoint,
+      wants,
+      meta: stamp,
+      send: (message) => call.reply.notify(message),
+      comment: (text) => call.reply.comment(text),
+      end: () => {
+        remove()
+        resolve()
+      },
+    })
+    call.cancel = (refusal) => {
+      remove()
+      reject(refusal)
+    }
+  })
+}

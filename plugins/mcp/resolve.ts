@@ -1,0 +1,52 @@
+import type { Call, Target } from '../../src/call.ts'
+import { Refusal } from '../../src/errors.ts'
+import { isObject } from '../../src/protocol/message.ts'
+import { split } from '../../src/protocol/names.ts'
+import type { Gate, Step } from './gate.ts'
+
+const maxName = 2048
+
+/**
+ * resolve: the name in the message → upstream and bare name, and what policy says of it. Nothing is refused here for
+ * policy's sake: the next steps need the decision whichever way it went.
+ */
+export function resolve ({ config, policy, catalog }: Pick<Gate, 'config' | 'policy' | 'catalog'>): Step {
+  return async (call) => {
+    const { endpoint, principal } = call.arrival
+    if (endpoint !== undefined && !(config.upstreams.has(endpoint) && policy.reaches(principal, endpoint))) {
+      throw new Refusal('PORTCULLIS_NOT_FOUND', { message: `There is no upstream "${endpoint.slice(0, 64)}" here.`, rule: config.upstreams.has(endpoint) ? 'default' : 'unknown' })
+    }
+    const named = nameOf(call)
+    if (named === undefined) return
+    const target = endpoint !== undefined ? { kind: named.kind, upstream: endpoint, name: named.name } : await locate(call, named)
+    if (target === undefined || !config.upstreams.has(target.upstream)) return
+    call.target = target
+    call.decision = policy.decide(principal, target, call.params['arguments'])
+  }
+
+  function locate (call: Call, { kind, name }: Pick<Target, 'kind' | 'name'>): Target | undefined | Promise<Target | undefined> {
+    if (kind === 'resource') return catalog.ownerOf(call, name)
+    const parts = split(name)
+    return parts === undefined ? undefined : { kind, upstream: parts.upstream, name: parts.name }
+  }
+}
+
+/** What the message names: the member its method says, or the reference of a completion. */
+export function nameOf (call: Call): Pick<Target, 'kind' | 'name'> | undefined {
+  if (call.method === 'completion/complete') return referenceOf(call)
+  const target = call.spec?.target
+  if (target === undefined) return undefined
+  return { kind: target.kind, name: text(call.params[target.member], `params.${target.member}`) }
+}
+
+function referenceOf (call: Call): Pick<Target, 'kind' | 'name'> {
+  const ref = call.params['ref']
+  if (isObject(ref) && ref['type'] === 'ref/prompt') return { kind: 'prompt', name: text(ref['name'], 'params.ref.name') }
+  if (isObject(ref) && ref['type'] === 'ref/resource') return { kind: 'resource', name: text(ref['uri'], 'params.ref.uri') }
+  throw new Refusal('PORTCULLIS_INVALID_PARAMS', { message: 'params.ref must be {"type":"ref/prompt","name":…} or {"type":"ref/resource","uri":…}.' })
+}
+
+function text (value: unknown, where: string): string {
+  if (typeof value === 'string' && value.length > 0 && value.length <= maxName) return value
+  throw new Refusal('PORTCULLIS_INVALID_PARAMS', { message: `${where} must be a string of 1 to ${maxName} characters.` })
+}

@@ -1,0 +1,100 @@
+import type { Principal } from '../../src/call.ts'
+import { isAtLeast } from '../../src/protocol/era.ts'
+import type { LogLevel } from '../../src/protocol/era.ts'
+import { notification } from '../../src/protocol/reply.ts'
+import { keepAlive, keepAliveMs } from '../../src/protocol/sse.ts'
+import type { Session } from '../../src/sessions.ts'
+import type { Instance } from '../../src/upstreams/instance.ts'
+
+/** One open stream that news of upstreams may go to: a legacy GET stream, or a 2026-07-28 listen. */
+export interface Stream {
+  readonly principal: Principal
+  readonly session: Session | undefined
+  readonly endpoint: string | undefined
+  /** Methods this stream wants; undefined = whatever concerns its session. */
+  readonly wants: ReadonlySet<string> | undefined
+  /** Extra `_meta` of each notification, as subscriptions/listen requires. */
+  readonly meta: Readonly<Record<string, unknown>> | undefined
+  send (message: string): void
+  comment (text: string): void
+  /** Ends the stream for good, telling the client as its era does. */
+  end (): void
+}
+
+const changes = new Set(['notifications/tools/list_changed', 'notifications/prompts/list_changed', 'notifications/resources/list_changed'])
+
+/** The open streams, and which of them hears what. News of one principal's instance goes to that principal only. */
+export class Streams {
+  readonly #open = new Set<Stream>()
+  readonly #timer: NodeJS.Timeout
+  readonly #reaches: (principal: Principal, upstream: string) => boolean
+
+  /** @param reaches whether a principal may know of an upstream at all */
+  constructor (reaches: (principal: Principal, upstream: string) => boolean) {
+    this.#reaches = reaches
+    this.#timer = setInterval(() => { for (const stream of this.#open) stream.comment(keepAlive) }, keepAliveMs)
+    this.#timer.unref()
+  }
+
+  get size (): number {
+    return this.#open.size
+  }
+
+  /** @returns the function that takes the stream out again */
+  add (stream: Stream): () => void {
+    this.#open.add(stream)
+    return () => { this.#open.delete(stream) }
+  }
+
+  ofSession (session: Session): Stream | undefined {
+    for (const stream of this.#open) if (stream.session === session) return stream
+    return undefined
+  }
+
+  /** Passes on what an upstream says outside of any answer. */
+  publish (instance: Instance, method: string, params: Record<string, unknown>): void {
+    if (changes.has(method)) return this.#toAll(instance, method, params, () => true)
+    if (method === 'notifications/resources/updated') return this.#toAll(instance, method, params, ({ session }) => session?.subscriptions.has(String(params['uri'])) === true)
+    if (method === 'notifications/message') return this.#log(instance, params)
+  }
+
+  close (): void {
+    clearInterval(this.#timer)
+    for (const stream of [...this.#open]) stream.end()
+  }
+
+  endUser (userId: string): void {
+    for (const stream of [...this.#open]) if (stream.principal.id === userId) stream.end()
+  }
+
+  #toAll (instance: Instance, method: string, params: Record<string, unknown>, concerned: (stream: Stream) => boolean): void {
+    for (const stream of this.#open) {
+      if (!hears(stream, instance, method) || !this.#reaches(stream.principal, instance.upstream) || !concerned(stream)) continue
+      stream.send(notification(method, stream.meta === undefined ? params : { ...params, _meta: stream.meta }))
+    }
+  }
+
+  /** A log message goes to the owner's streams at their level; with none open, to the one call it can belong to. */
+  #log (instance: Instance, params: Record<string, unknown>): void {
+    if (instance.owner === '*') return // nobody can say whose call a shared process is talking about
+    let heard = false
+    this.#toAll(instance, 'notifications/message', params, ({ session }) => {
+      heard ||= session !== undefined
+      return session !== undefined && (session.logLevel === undefined || isAtLeast(String(params['level']), session.logLevel))
+    })
+    if (!heard) instance.onlyCaller()?.log?.(params)
+  }
+}
+
+/** The most verbose of the levels that were asked for. */
+export function mostVerbose (levels: Iterable<LogLevel | undefined>): LogLevel | undefined {
+  let result: LogLevel | undefined
+  for (const level of levels) if (level !== undefined && (result === undefined || isAtLeast(result, level))) result = level
+  return result
+}
+
+function hears (stream: Stream, instance: Instance, method: string): boolean {
+  if (instance.owner !== '*' && instance.owner.split(' ')[0] !== stream.principal.id) return false
+  if (stream.endpoint !== undefined && stream.endpoint !== instance.upstream) return false
+  return stream.wants === undefined || stream.wants.has(method)
+}

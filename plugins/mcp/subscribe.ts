@@ -1,0 +1,26 @@
+import type { Answered, Call } from '../../src/call.ts'
+import { Refusal } from '../../src/errors.ts'
+import type { Gate } from './gate.ts'
+import { instanceOf, relay } from './relay.ts'
+
+/** The upstream is asked once for each resource; every session of the principal that subscribed hears of it. */
+export async function subscribe (gate: Gate, call: Call): Promise<Answered> {
+  const uri = await subscribable(gate, call)
+  const answered = await relay(gate, call)
+  if (answered.kind === 'result') call.session?.subscriptions.add(uri)
+  return answered
+}
+
+/** The upstream is told only when no other session of this principal is still interested. */
+export async function unsubscribe (gate: Gate, call: Call): Promise<Answered> {
+  const uri = await subscribable(gate, call)
+  call.session?.subscriptions.delete(uri)
+  const others = [...gate.sessions.of(call.principal.id)].some(({ subscriptions }) => subscriptions.has(uri))
+  return others ? { kind: 'result', text: '{}', toolError: false } : await relay(gate, call)
+}
+
+async function subscribable (gate: Gate, call: Call): Promise<string> {
+  const instance = await instanceOf(gate, call)
+  if (instance.era !== 'legacy') throw new Refusal('PORTCULLIS_UNKNOWN_METHOD', { message: `Method not found: ${call.method}` })
+  return String(call.params['uri'])
+}

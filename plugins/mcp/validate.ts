@@ -1,0 +1,38 @@
+import type { Call, Target } from '../../src/call.ts'
+import { Refusal } from '../../src/errors.ts'
+import { checkParamHeaders } from '../../src/protocol/modern.ts'
+import { unknownTarget } from './authorize.ts'
+import type { Gate, Step } from './gate.ts'
+import { ownerOf } from './owner.ts'
+
+/** validate: the tool exists, its arguments fit its own schema and the size limit, and no deny pattern matches them. */
+export function validate ({ config, supervisor, guards }: Pick<Gate, 'config' | 'supervisor' | 'guards'>): Step {
+  return async (call) => {
+    const { target } = call
+    if (target === undefined) return
+    if (call.arrival.bytesIn > config.guards.maxArguments) throw tooLarge(call.arrival.bytesIn, config.guards.maxArguments)
+    const instance = supervisor.instance(target.upstream, ownerOf(call), call.era)
+    call.instance = instance instanceof Promise ? await instance : instance
+    if (target.kind === 'tool') await checkTool(call, target)
+    checkPatterns(call, target)
+  }
+
+  async function checkTool (call: Call, target: Target): Promise<void> {
+    const tool = call.instance?.tools.get(target.name) ?? await call.instance?.tool(target.name)
+    if (tool === undefined) throw unknownTarget('tool', String(call.params['name']), 'not listed')
+    if (call.era === 'modern') checkParamHeaders(tool['inputSchema'], call.params['arguments'], call.arrival.headers)
+    const problem = guards.checkArguments(tool['inputSchema'], call.params['arguments'])
+    if (problem !== null) throw new Refusal('PORTCULLIS_INVALID_ARGUMENTS', { message: problem, rule: 'inputSchema' })
+  }
+
+  function checkPatterns (call: Call, target: Target): void {
+    const looked = target.kind === 'resource' ? { uri: target.name } : call.params['arguments']
+    const hit = guards.checkPatterns(looked, target)
+    if (hit === null) return
+    throw new Refusal('PORTCULLIS_BLOCKED', { message: `The arguments were blocked by the safety rule "${hit.name}". Do not send such input; ask the operator if it is needed.`, rule: hit.name, data: { guard: hit.name } })
+  }
+}
+
+function tooLarge (size: number, max: number): Refusal {
+  return new Refusal('PORTCULLIS_ARGUMENTS_TOO_LARGE', { message: `The message has ${size} bytes; at most ${max} are accepted. Send less at once.`, data: { size, max } })
+}

@@ -1,0 +1,170 @@
+import Fastify, { LogController } from 'fastify'
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
+import { openDatabase } from '../db/connect.ts'
+import type { Database } from '../db/connect.ts'
+import { watchDatabase } from '../db/watch.ts'
+import type { DatabaseWatch } from '../db/watch.ts'
+import { adminOnly } from '../plugins/admin-only.ts'
+import { sendError } from '../plugins/auth/errors.ts'
+import { auth } from '../plugins/auth/index.ts'
+import { errorPages } from '../plugins/error-pages.ts'
+import { health } from '../plugins/health.ts'
+import { identity } from '../plugins/identity.ts'
+import { limits } from '../plugins/limits.ts'
+import { createCatalog } from '../plugins/mcp/catalog.ts'
+import type { Gate } from '../plugins/mcp/gate.ts'
+import { mcp } from '../plugins/mcp/index.ts'
+import { applyLevel } from '../plugins/mcp/logging.ts'
+import { origin } from '../plugins/mcp/origin.ts'
+import { Streams } from '../plugins/mcp/streams.ts'
+import { metrics, startMetricsServer } from '../plugins/metrics.ts'
+import { readiness } from '../plugins/readiness.ts'
+import { wellKnown } from '../plugins/well-known.ts'
+import type { Config } from './config/config.ts'
+import { Refusal } from './errors.ts'
+import { createGuards } from './guard/guards.ts'
+import { auditIdentity } from './ledger/identity-events.ts'
+import { openLedger } from './ledger/ledger.ts'
+import type { Ledger } from './ledger/ledger.ts'
+import { callsSince } from './ledger/query.ts'
+import type { Log } from './log.ts'
+import { createMetrics } from './metrics/metrics.ts'
+import type { Metrics } from './metrics/metrics.ts'
+import { compilePolicy } from './policy/policy.ts'
+import { Sessions } from './sessions.ts'
+import { openCells } from './upstreams/cells.ts'
+import type { Cells } from './upstreams/cells.ts'
+import { Supervisor } from './upstreams/supervisor.ts'
+import { supervisorEvents } from './upstreams/events.ts'
+import { version } from './version.ts'
+
+export interface Gateway {
+  readonly app: FastifyInstance
+  readonly ledger: Ledger
+  /** Where it listens, for example http://127.0.0.1:8080. */
+  readonly url: string
+  /** The administrator that this very start created; the password only if it was generated. */
+  readonly firstAdmin: { readonly name: string, readonly generated: string | undefined } | undefined
+  /** Why upstreams would be refused on this machine, one sentence each with what to do. */
+  readonly sandboxProblems: readonly string[]
+  /** Lets calls in flight finish (at most `drainMs`), ships the ledger, closes everything. Idempotent. */
+  close (drainMs?: number): Promise<void>
+}
+
+/** Opens a gateway: everything it owns, in the order in which it depends on one another, and listens. */
+export async function openGateway (config: Config, log: Log): Promise<Gateway> {
+  const closers: (() => Promise<unknown>)[] = []
+  const own = <T extends { close (): Promise<unknown> }>(opened: T): T => {
+    closers.unshift(() => opened.close())
+    return opened
+  }
+  try {
+    const measured = createMetrics({ version, config: config.version })
+    const database = own(await openDatabase({ url: config.databaseUrl, data: config.data, log }))
+    const watch = own(watchDatabase(database.pool))
+    const ledger = own(openLedger({ data: config.data, database, audit: config.audit, log }))
+    const cells = openCells(config)
+    const app = createApp(config, log)
+    closers.unshift(() => app.close())
+    const life = { closing: false }
+    const gate = await compose(app, { config, log, database, watch, ledger, measured, cells, life })
+    const metricsServer = own(await startMetricsServer({ ...config.metrics, registry: measured.registry, hosts: config.server.hosts, log }))
+    const firstAdmin = await app.identity.firstStart(config.adminPassword)
+    const url = await app.listen({ host: config.server.host, port: config.server.port })
+    ledger.append({ kind: 'gateway', record: ledger.newRecord(), outcome: 'ok', policy: config.version, detail: { event: 'start', version, url, metrics: metricsServer.address?.port } })
+    let closing: Promise<void> | undefined
+    return {
+      app,
+      ledger,
+      url,
+      firstAdmin,
+      sandboxProblems: await cells.problems(),
+      close: (drainMs = 10_000) => {
+        life.closing = true
+        return (closing ??= shutDown(app, gate, closers, drainMs))
+      },
+    }
+  } catch (error) {
+    for (const close of closers) await close().catch(() => {})
+    throw error
+  }
+}
+
+/** Request logging is off: the ledger knows every attempt, and a line for each would say it twice. */
+function createApp (config: Config, log: Log): FastifyInstance {
+  return Fastify({
+    loggerInstance: log as FastifyBaseLogger,
+    logController: new LogController({ disableRequestLogging: true }),
+    keepAliveTimeout: 65_000,
+    requestTimeout: 30_000,
+    bodyLimit: config.server.maxBody,
+    routerOptions: { maxParamLength: 200 },
+  })
+}
+
+/** Counters are restored from the database, so what an earlier process left in its spool has to be there first. */
+async function caughtUp (ledger: Ledger, log: Log): Promise<void> {
+  const late = new Promise<'late'>((resolve) => { setTimeout(resolve, 10_000, 'late').unref() })
+  if (await Promise.race([ledger.caughtUp, late]) === 'late') log.warn('records of an earlier process are still on their way to the database; limits may count too little')
+}
+
+/** In this order: nothing new comes in, streams say goodbye, calls in flight finish, then everything closes. */
+async function shutDown (app: FastifyInstance, gate: Gate, closers: readonly (() => Promise<unknown>)[], drainMs: number): Promise<void> {
+  gate.streams.close()
+  const closed = app.close()
+  await gate.supervisor.close(drainMs)
+  await closed
+  gate.ledger.append({ kind: 'gateway', record: gate.ledger.newRecord(), outcome: 'ok', detail: { event: 'stop' } }, { force: true })
+  for (const close of closers) await close()
+}
+
+interface Parts {
+  readonly config: Config
+  readonly log: Log
+  readonly database: Database
+  readonly watch: DatabaseWatch
+  readonly ledger: Ledger
+  readonly measured: Metrics
+  readonly cells: Cells
+  /** Says whether the gateway is on its way out. */
+  readonly life: { closing: boolean }
+}
+
+/** Registers the scopes. What they share they find in the gate; they never meet one another. */
+async function compose (app: FastifyInstance, { config, log, database, watch, ledger, measured, cells, life }: Parts): Promise<Gate> {
+  const audit = auditIdentity(ledger, ({ kind, outcome }) => { if (kind === 'login') measured.login(outcome === 'ok' ? 'ok' : outcome === 'limited' ? 'locked' : 'refused') })
+  const { publicUrl } = config.server
+  app.setErrorHandler(sendError(publicUrl))
+  app.setNotFoundHandler(() => { throw new Refusal('PORTCULLIS_NOT_FOUND') })
+  await app.register(health, { checks: readiness({ ledger, watch, cells, closing: () => life.closing }) })
+  app.addHook('onRequest', origin(config)) // after health: probes come by address
+  await app.register(limits, { config, metrics: measured })
+  await app.register(identity, { database, config, audit })
+  await caughtUp(ledger, log)
+  await app.limits.restore((ms) => callsSince(database, ms))
+
+  const policy = compilePolicy(config.roles)
+  const streams = new Streams((principal, upstream) => policy.reaches(principal, upstream))
+  const sessions = new Sessions(app.identity.deriveKey('sessions'))
+  const supervisor: Supervisor = new Supervisor(config, cells.spawn, supervisorEvents({ log, ledger, metrics: measured, onNotification: (...news) => streams.publish(...news), onStarted: (instance) => applyLevel({ sessions }, instance) }))
+  const catalog = createCatalog({ config, policy, supervisor, log })
+  const gate: Gate = { config, policy, limits: app.limits, guards: createGuards(config), ledger, supervisor, sessions, catalog, streams, metrics: measured, log }
+  app.identity.onChange((userId, standing) => {
+    if (standing !== undefined && !standing.disabled) return
+    streams.endUser(userId)
+    supervisor.endUser(userId).catch((error: unknown) => log.error({ err: error, user: userId }, 'instances of a user could not be ended'))
+  })
+  measured.watch({
+    ledger: () => ledger.status,
+    instances: () => cells.facts(supervisor),
+    sessions: () => sessions.size,
+    streams: () => streams.size,
+    database: () => ({ up: watch.up, total: database.pool.totalCount, idle: database.pool.idleCount, waiting: database.pool.waitingCount }),
+  })
+  await app.register(errorPages)
+  await app.register(wellKnown, { identity: app.identity, publicUrl })
+  await app.register(metrics, { registry: measured.registry, authenticateAdmin: adminOnly(app.identity) })
+  await app.register(auth, { identity: app.identity, config, audit })
+  await app.register(mcp, { gate, identity: app.identity })
+  return gate
+}

@@ -1,0 +1,36 @@
+import type { Call } from '../call.ts'
+import { meta } from '../protocol/era.ts'
+import type { Era } from '../protocol/era.ts'
+import { isObject } from '../protocol/message.ts'
+import { rawArguments } from '../protocol/strict-json.ts'
+import { ownEnvelope } from '../upstreams/instance.ts'
+
+/** Envelope members: never relayed to a legacy upstream, never taken from a legacy client. */
+const reserved = new Set<string>([meta.protocolVersion, meta.clientInfo, meta.clientCapabilities, meta.logLevel])
+
+/**
+ * The JSON text of params as the upstream gets them: the names it knows (`changes`), the gateway's progress token in
+ * place of the caller's, the envelope its era wants, everything else as the caller sent it.
+ * @param id the request id the gateway minted; also the progress token
+ */
+export function paramsFor (call: Call, era: Era, id: number, changes: Readonly<Record<string, unknown>>): string {
+  const given = call.params['_meta']
+  const envelope = metaFor(isObject(given) ? given : undefined, call.era, era, id)
+  if (!call.exotic) return JSON.stringify({ ...call.params, ...changes, _meta: envelope })
+  const rest = JSON.stringify({ ...call.params, ...changes, _meta: envelope, arguments: undefined })
+  const args = rawArguments(call.text)
+  if (args === undefined) return rest
+  return `${rest.slice(0, -1)}${rest === '{}' ? '' : ','}"arguments":${args}}`
+}
+
+function metaFor (given: Record<string, unknown> | undefined, from: Era, to: Era, id: number): Record<string, unknown> | undefined {
+  if (given === undefined && to === 'legacy') return undefined
+  const kept: Record<string, unknown> = {}
+  for (const [key, value] of Object.entries(given ?? {})) {
+    if (key === 'progressToken') kept[key] = id
+    else if (from === to && to === 'modern') kept[key] = value
+    else if (!reserved.has(key)) kept[key] = value
+  }
+  if (to === 'modern' && from === 'legacy') Object.assign(kept, ownEnvelope)
+  return Object.keys(kept).length === 0 ? undefined : kept
+}

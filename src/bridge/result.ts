@@ -1,0 +1,44 @@
+import { meta, recordKey } from '../protocol/era.ts'
+import type { Era } from '../protocol/era.ts'
+import { isObject } from '../protocol/message.ts'
+import type { Answer } from '../upstreams/answer.ts'
+
+type Result = Extract<Answer, { kind: 'result' }>
+
+/**
+ * The JSON text of an upstream's result as the client gets it: with the record id in `_meta`, and with the members
+ * the client's era wants. Where nothing has to be taken out, the upstream's own bytes are passed on.
+ */
+export function resultFor (answer: Result, from: Era, to: Era, record: string, method: string): string {
+  if (answer.hasMeta || (from === 'modern' && to === 'legacy')) return rewrite(answer.text, from, to, record, method)
+  const added = `"_meta":{"${recordKey}":"${record}"}${from === 'legacy' && to === 'modern' ? modernMembers(method) : ''}`
+  return answer.text.length <= 2 || isEmpty(answer.text) ? `{${added}}` : `{${added},${answer.text.slice(answer.text.indexOf('{') + 1)}`
+}
+
+/** The same for a result that the gateway holds as an object, such as a merged list. */
+export function ownResult (result: Readonly<Record<string, unknown>>, to: Era, record: string): string {
+  const given = isObject(result['_meta']) ? result['_meta'] : {}
+  return JSON.stringify({ ...result, _meta: { ...given, [recordKey]: record }, ...(to === 'modern' ? { resultType: 'complete' } : {}) })
+}
+
+/** What a 2026-07-28 result has and a legacy one lacks; reading a resource also says how long it may be kept. */
+function modernMembers (method: string): string {
+  return method === 'resources/read' ? ',"resultType":"complete","ttlMs":0,"cacheScope":"private"' : ',"resultType":"complete"'
+}
+
+function rewrite (text: string, from: Era, to: Era, record: string, method: string): string {
+  const result = JSON.parse(text) as Record<string, unknown>
+  const given = isObject(result['_meta']) ? result['_meta'] : {}
+  if (from === 'modern' && to === 'legacy') {
+    delete result['resultType']
+    delete result['ttlMs']
+    delete result['cacheScope']
+    delete given[meta.serverInfo]
+  }
+  const missing = from === 'legacy' && to === 'modern' ? JSON.parse(`{${modernMembers(method).slice(1)}}`) as object : {}
+  return JSON.stringify({ ...missing, ...result, _meta: { ...given, [recordKey]: record } })
+}
+
+function isEmpty (text: string): boolean {
+  return /^\{\s*\}$/.test(text)
+}

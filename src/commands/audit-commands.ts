@@ -1,0 +1,55 @@
+import { Command } from 'commander'
+import { auditSearch, auditShow, auditTail } from './audit.ts'
+import type { SearchOptions } from './audit.ts'
+import { inSession } from './session.ts'
+import type { CommandContext } from './session.ts'
+
+interface Common { readonly config?: string }
+
+/** `portcullis audit …` */
+export function auditCommands (context: CommandContext): Command {
+  const { configOption } = context
+  const audit = new Command('audit').description('the record of every attempt')
+  audit.command('tail')
+    .description('the newest attempts')
+    .option('-n, --lines <count>', 'how many (default 20)')
+    .option('-f, --follow', 'go on printing what comes in')
+    .option('--json', 'one JSON object a line')
+    .addOption(configOption())
+    .action(async ({ config, ...options }: Common & { lines?: string, follow?: boolean, json?: boolean }) => {
+      const signal = untilInterrupted()
+      await inSession(context, config, async (session) => { process.exitCode = await auditTail(session, { ...options, signal }) })
+    })
+  audit.command('search')
+    .description('attempts that match, newest first')
+    .option('--user <name>', 'of this user')
+    .option('--upstream <name>', 'to this upstream')
+    .option('--tool <name>', 'of this tool, prompt or resource')
+    .option('--kind <kind>', 'of this kind: call, refusal, login, token, user, upstream, …')
+    .option('--outcome <outcome>', 'ok, tool_error, error, timeout, cancelled, crashed, refused or unknown')
+    .option('--decision <decision>', 'allow or deny')
+    .option('--since <time>', 'such as 2h, 7d or 2026-01-31T12:00Z')
+    .option('--until <time>', 'likewise')
+    .option('--text <text>', 'in the arguments')
+    .option('--limit <count>', 'at most so many (default 100)')
+    .option('--json', 'one JSON object a line')
+    .addOption(configOption())
+    .action(async ({ config, ...options }: Common & SearchOptions) => {
+      await inSession(context, config, async (session) => { process.exitCode = await auditSearch(session, options) })
+    })
+  audit.command('show <record>')
+    .description('everything about one attempt')
+    .option('--json', 'for scripts')
+    .addOption(configOption())
+    .action(async (record: string, { config, ...options }: Common & { json?: boolean }) => {
+      await inSession(context, config, async (session) => { process.exitCode = await auditShow(session, record, options) })
+    })
+  return audit
+}
+
+/** Ctrl-C ends a following tail properly, so that what was opened is closed. */
+function untilInterrupted (): AbortSignal {
+  const controller = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => controller.abort())
+  return controller.signal
+}

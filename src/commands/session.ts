@@ -1,0 +1,41 @@
+import type { Option } from 'commander'
+import { openDatabase } from '../../db/connect.ts'
+import type { Database } from '../../db/connect.ts'
+import { loadConfig } from '../config/config.ts'
+import type { Config } from '../config/config.ts'
+import type { Audit } from '../identity/audit.ts'
+import { auditIdentity } from '../ledger/identity-events.ts'
+import { openLedger } from '../ledger/ledger.ts'
+import { createLogger } from '../log.ts'
+
+/** What every group of commands is given. */
+export interface CommandContext {
+  readonly env: NodeJS.ProcessEnv
+  readonly out: (text: string) => void
+  readonly configOption: () => Option
+}
+
+/** A command's hands: the configuration, the database, and the record of what it does. */
+export interface CommandSession {
+  readonly config: Config
+  readonly database: Database
+  readonly audit: Audit
+  readonly out: (text: string) => void
+}
+
+/**
+ * Runs `work` with the database open and closes it afterwards. What a command changes is on the record before the
+ * command ends, in a chain of its own beside the running gateway's.
+ */
+export async function inSession ({ env, out }: CommandContext, file: string | undefined, work: (session: CommandSession) => Promise<void>): Promise<void> {
+  const config = loadConfig(env, { file, allowUnsandboxed: true })
+  const log = createLogger({ level: 'error' })
+  const database = await openDatabase({ url: config.databaseUrl, data: config.data, log })
+  const ledger = openLedger({ data: config.data, database, audit: config.audit, log })
+  try {
+    await work({ config, database, out, audit: auditIdentity(ledger) })
+  } finally {
+    await ledger.close()
+    await database.close()
+  }
+}

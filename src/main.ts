@@ -1,0 +1,28 @@
+import closeWithGrace from 'close-with-grace'
+import { openGateway } from './app.ts'
+import type { Gateway } from './app.ts'
+import type { Config } from './config/config.ts'
+import { createLogger } from './log.ts'
+import { welcome } from './welcome.ts'
+
+/** Calls in flight at a shutdown get this long, in milliseconds; then everything is closed. */
+const drainMs = 10_000
+const hardStopMs = 25_000
+
+/** Runs a gateway until a signal ends it. Prints what a person needs on `out`, logs to stdout as JSON lines. */
+export async function serve (config: Config, out: (text: string) => void): Promise<void> {
+  const log = createLogger({ level: config.logLevel })
+  const gateway = await openGateway(config, log)
+  out(welcome(gateway, config))
+  for (const problem of gateway.sandboxProblems) log.error({ problem }, 'upstreams are refused: there is no sandbox on this machine')
+  closeOnSignal(gateway, log)
+}
+
+function closeOnSignal (gateway: Gateway, log: ReturnType<typeof createLogger>): void {
+  closeWithGrace({ delay: hardStopMs, logger: false }, async ({ signal, err }) => {
+    if (err !== undefined) log.fatal({ err }, 'an error nobody handled: closing')
+    else log.info({ signal }, 'closing')
+    await gateway.close(drainMs)
+    log.info('closed')
+  })
+}

@@ -1,0 +1,105 @@
+import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
+import { LRUCache } from 'lru-cache'
+import type { Call, Principal } from './call.ts'
+import type { LogLevel } from './protocol/era.ts'
+
+export interface Client {
+  readonly name: string
+  readonly version: string
+}
+
+/** One legacy client's conversation. It holds no rights: those are looked up anew for every message. */
+export class Session {
+  readonly id: string
+  readonly principalId: string
+  /** The revision negotiated at initialize. */
+  readonly version: string
+  readonly client: Client
+  logLevel: LogLevel | undefined = undefined
+  /** Resource URIs, as this client names them, whose updates it asked for. */
+  readonly subscriptions = new Set<string>()
+  /** Calls in flight, for notifications/cancelled. */
+  readonly calls: Call[] = []
+  lastSeen = Date.now()
+
+  constructor (id: string, principalId: string, version: string, client: Client) {
+    this.id = id
+    this.principalId = principalId
+    this.version = version
+    this.client = client
+  }
+
+  remove (call: Call): void {
+    const at = this.calls.indexOf(call)
+    const last = this.calls.pop()
+    if (at >= 0 && last !== undefined && at < this.calls.length) this.calls[at] = last
+  }
+}
+
+const idleMs = 30 * 60_000
+const maxSessions = 50_000
+const maxAgeMs = 30 * 24 * 3_600_000
+
+/**
+ * Sessions of legacy clients. An id is sealed and says everything a session needs (principal, revision, client), so
+ * it stays good after a restart and on any replica: no client library initializes again after a 404.
+ */
+export class Sessions {
+  readonly #key: Buffer
+  readonly #live: LRUCache<string, Session>
+  readonly #ended = new LRUCache<string, true>({ max: maxSessions, ttl: maxAgeMs })
+
+  /** @param key secret that ids are sealed with; the same on every replica */
+  constructor (key: Buffer) {
+    this.#key = key
+    this.#live = new LRUCache<string, Session>({ max: maxSessions, ttl: idleMs, updateAgeOnGet: true, ttlResolution: 1000 })
+  }
+
+  get size (): number {
+    return this.#live.size
+  }
+
+  create (principal: Principal, version: string, client: Client): Session {
+    const named = { name: client.name.slice(0, 64), version: client.version.slice(0, 32) }
+    const payload = JSON.stringify([principal.id, version, Date.now(), named.name, named.version, randomBytes(9).toString('base64url')])
+    const body = Buffer.from(payload).toString('base64url')
+    const session = new Session(`${body}.${this.#seal(body)}`, principal.id, version, named)
+    this.#live.set(session.id, session)
+    return session
+  }
+
+  /** The session of this id if it belongs to the principal; undefined when it never existed, ended, or is somebody else's. */
+  find (id: string, principal: Principal): Session | undefined {
+    const session = this.#live.get(id) ?? this.#revive(id)
+    return session?.principalId === principal.id ? session : undefined
+  }
+
+  end (session: Session): void {
+    this.#live.delete(session.id)
+    this.#ended.set(session.id, true)
+  }
+
+  * of (principalId: string): Generator<Session> {
+    for (const session of this.#live.values()) if (session.principalId === principalId) yield session
+  }
+
+  #revive (id: string): Session | undefined {
+    const [body, seal] = id.split('.')
+    if (id.length > 1024 || body === undefined || seal === undefined || this.#ended.has(id) || !same(seal, this.#seal(body))) return undefined
+    const [principalId, version, created, name, clientVersion] = JSON.parse(Buffer.from(body, 'base64url').toString('utf8')) as [string, string, number, string, string]
+    if (Date.now() - created > maxAgeMs) return undefined
+    const session = new Session(id, principalId, version, { name, version: clientVersion })
+    this.#live.set(id, session)
+    return session
+  }
+
+  #seal (body: string): string {
+    return createHmac('sha256', this.#key).update(body).digest().subarray(0, 18).toString('base64url')
+  }
+}
+
+function same (a: string, b: string): boolean {
+  const left = Buffer.from(a)
+  const right = Buffer.from(b)
+  return left.length === right.length && timingSafeEqual(left, right)
+}

@@ -1,0 +1,77 @@
+import { isOneObject } from '../protocol/json-text.ts'
+import { isObject } from '../protocol/message.ts'
+
+/** An upstream's answer to one request, ready to be passed on without building it again. */
+export type Answer =
+  | { readonly kind: 'result', readonly text: string, readonly isError: boolean, readonly hasMeta: boolean, readonly hasResultType: boolean }
+  | { readonly kind: 'error', readonly code: number, readonly message: string, readonly data: unknown }
+
+/** What a line on a child's stdout turned out to be. */
+export type Incoming =
+  | { readonly kind: 'answer', readonly id: number, readonly answer: Answer }
+  | { readonly kind: 'notification', readonly method: string, readonly params: Record<string, unknown> }
+  | { readonly kind: 'request', readonly id: unknown, readonly method: string }
+  | { readonly kind: 'noise' }
+  | { readonly kind: 'unmatched' }
+
+const noise: Incoming = { kind: 'noise' }
+
+/**
+ * Reads one line. Ours are the ids that are integers; anything that is not one JSON-RPC object is noise (servers
+ * print banners). Extra members and `error: null` beside a result are tolerated, as real servers send them.
+ */
+export function readIncoming (line: Buffer): Incoming {
+  const text = line.toString('utf8')
+  const message = parse(text)
+  if (!isObject(message)) return noise
+  if (typeof message['method'] === 'string') {
+    return message['id'] === undefined
+      ? { kind: 'notification', method: message['method'], params: isObject(message['params']) ? message['params'] : {} }
+      : { kind: 'request', id: message['id'], method: message['method'] }
+  }
+  if (message['id'] === undefined) return noise
+  if (!Number.isSafeInteger(message['id'])) return { kind: 'unmatched' }
+  const answer = readAnswer(text, message)
+  return answer === undefined ? noise : { kind: 'answer', id: message['id'] as number, answer }
+}
+
+function parse (text: string): unknown {
+  if (text.charCodeAt(0) === 0xfeff) text = text.slice(1)
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+function readAnswer (text: string, message: Record<string, unknown>): Answer | undefined {
+  const { result, error } = message
+  if (isObject(error)) {
+    const code = Number.isSafeInteger(error['code']) ? error['code'] as number : -32603
+    return { kind: 'error', code, message: typeof error['message'] === 'string' ? error['message'] : 'Upstream error', data: error['data'] }
+  }
+  if (!isObject(result)) return undefined
+  return {
+    kind: 'result',
+    text: resultText(text, message) ?? JSON.stringify(result),
+    isError: result['isError'] === true,
+    hasMeta: result['_meta'] !== undefined,
+    hasResultType: result['resultType'] !== undefined,
+  }
+}
+
+/**
+ * The bytes of `result` cut out of the line in the two shapes every SDK writes, so that nothing is re-serialised:
+ * `{"jsonrpc":"2.0","id":N,"result":{…}}` and `{"result":{…},"jsonrpc":"2.0","id":N}`.
+ * Anything else, or a result that hides further members behind its closing brace, takes the slow path.
+ */
+function resultText (text: string, message: Record<string, unknown>): string | undefined {
+  if (Object.keys(message).length !== 3) return undefined
+  const id = String(message['id'])
+  const head = `{"jsonrpc":"2.0","id":${id},"result":`
+  const tail = `,"jsonrpc":"2.0","id":${id}}`
+  const cut = text.startsWith(head)
+    ? text.slice(head.length, -1)
+    : text.startsWith('{"result":') && text.endsWith(tail) ? text.slice(10, -tail.length) : undefined
+  return cut !== undefined && isOneObject(cut) ? cut : undefined
+}

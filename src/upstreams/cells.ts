@@ -1,0 +1,59 @@
+import { resolveReferences } from '../config/config.ts'
+import type { Config, UpstreamSpec } from '../config/config.ts'
+import { openSecrets } from '../config/secrets.ts'
+import { Refusal } from '../errors.ts'
+import type { InstanceFacts } from '../metrics/sources.ts'
+import type { Cell } from '../sandbox/cell.ts'
+import { openSandbox } from '../sandbox/sandbox.ts'
+import type { Sandbox } from '../sandbox/sandbox.ts'
+import type { Owner, Supervisor } from './supervisor.ts'
+
+/** Cells for the upstreams of a configuration. */
+export interface Cells {
+  /** Starts an upstream for one user: references resolved, nothing else of the gateway inside. */
+  spawn (spec: UpstreamSpec, user: Owner['user']): Promise<Cell>
+  /** Why upstreams would be refused on this machine; empty when all is well. */
+  problems (): Promise<readonly string[]>
+  /** What the instances use, for the metrics. */
+  facts (supervisor: Supervisor): Promise<InstanceFacts[]>
+}
+
+const nobody = { id: 'shared', name: 'shared' }
+
+export function openCells (config: Config): Cells {
+  const secrets = openSecrets(config.data)
+  const modes = new Set([...config.upstreams.values()].map(({ sandbox }) => sandbox.mode))
+  const sandboxes = new Map<string, Sandbox>([...modes].map((mode) => [mode, openSandbox(mode, config)]))
+  return { spawn, problems, facts }
+
+  async function spawn (spec: UpstreamSpec, user: Owner['user']): Promise<Cell> {
+    const sandbox = sandboxes.get(spec.sandbox.mode)
+    if (sandbox === undefined) throw new Refusal('PORTCULLIS_UPSTREAM_UNAVAILABLE')
+    // A shared process works for everybody, so nobody's own secrets belong in it.
+    const who = spec.isolation === 'shared' ? { user: nobody, secret: (name: string) => secrets(name) } : { user, secret: (name: string) => secrets(name, user.name) }
+    const fill = (text: string): string => resolveReferences(text, who)
+    return await sandbox.spawn({
+      upstream: spec.name,
+      command: spec.command.map(fill),
+      directory: config.directory,
+      ...(spec.cwd === undefined ? {} : { cwd: spec.cwd }),
+      env: Object.fromEntries(Object.entries(spec.env).map(([name, value]) => [name, fill(value)])),
+      sandbox: spec.sandbox,
+      protect: [config.data, config.file],
+    })
+  }
+
+  async function problems (): Promise<readonly string[]> {
+    const tests = await Promise.all([...sandboxes.values()].map((sandbox) => sandbox.selfTest()))
+    return tests.flatMap((test) => test.ok ? [] : [`${test.reason} ${test.hint}`])
+  }
+
+  async function facts (supervisor: Supervisor): Promise<InstanceFacts[]> {
+    const up = await Promise.all([...supervisor.instances()].map(async ({ upstream, cell, startedAt }) => {
+      const { rssBytes, cpuSeconds } = await cell.usage()
+      return { id: `${cell.pid} ${startedAt}`, upstream, state: 'ready', rssBytes, cpuSeconds }
+    }))
+    const others = supervisor.states().filter(({ state }) => state !== 'ready')
+    return [...up, ...others.map(({ upstream, state }, at) => ({ id: `${state} ${at}`, upstream, state, rssBytes: 0, cpuSeconds: 0 }))]
+  }
+}

@@ -1,0 +1,166 @@
+import type { Readable, Writable } from 'node:stream'
+import { Refusal } from '../errors.ts'
+import { readIncoming } from './answer.ts'
+import type { Answer } from './answer.ts'
+import { LineReader } from './frames.ts'
+import { Slots } from './slots.ts'
+
+/** What waits for the answer to one request. Exactly one of `answer` and `fail` is called, once. */
+export interface Sink {
+  answer (answer: Answer): void
+  fail (refusal: Refusal): void
+  /** `params` of a notifications/progress for this request; the token in it is the gateway's. */
+  progress? (params: Record<string, unknown>): void
+  /** `params` of a notifications/message that can only belong to this request. */
+  log? (params: Record<string, unknown>): void
+}
+
+export interface ChannelHooks {
+  notification (method: string, params: Record<string, unknown>): void
+  /** A line that is not JSON-RPC. */
+  noise (line: Buffer): void
+  /** A message nobody waits for: late, repeated, forged, too long. */
+  dropped (reason: 'unmatched' | 'oversize' | 'progress' | 'request'): void
+}
+
+interface InFlight { readonly sink: Sink, readonly method: string, readonly deadline: number }
+
+/** Bytes that may wait for a child that does not read its stdin. */
+const maxQueued = 8 * 1024 * 1024
+
+/**
+ * JSON-RPC over one child's stdin and stdout, many callers at once: ids and progress tokens are minted here, answers
+ * find their caller by slot, lines of one event-loop turn leave in one write.
+ */
+export class Channel {
+  readonly #stdin: Writable
+  readonly #hooks: ChannelHooks
+  readonly #flight = new Slots<InFlight>()
+  #queue = ''
+  #scheduled = false
+  #closed: Refusal | undefined
+
+  constructor (io: { stdin: Writable, stdout: Readable }, maxLine: number, hooks: ChannelHooks) {
+    this.#stdin = io.stdin
+    this.#hooks = hooks
+    const reader = new LineReader(maxLine, (line) => this.#onLine(line), (head, tail) => this.#onOversize(head, tail))
+    io.stdout.on('data', (chunk: Buffer) => reader.push(chunk))
+    io.stdin.on('error', () => {}) // EPIPE: the exit of the child says it all
+  }
+
+  get inFlight (): number {
+    return this.#flight.size
+  }
+
+  get queuedBytes (): number {
+    return this.#queue.length + this.#stdin.writableLength
+  }
+
+  /**
+   * Sends a request. `params` builds the JSON text of params from the minted id, which is also the progress token.
+   * @returns the id, for `cancel`
+   * @throws Refusal PORTCULLIS_UPSTREAM_UNAVAILABLE when the child is gone or does not keep up
+   */
+  request (method: string, params: (id: number) => string, sink: Sink, timeoutMs: number): number {
+    if (this.#closed !== undefined) throw this.#closed
+    if (this.queuedBytes > maxQueued) throw busy()
+    const id = this.#flight.add({ sink, method, deadline: Date.now() + timeoutMs })
+    if (id === undefined) throw busy()
+    this.#write(`{"jsonrpc":"2.0","id":${id},"method":${JSON.stringify(method)},"params":${params(id)}}\n`)
+    return id
+  }
+
+  notify (method: string, params?: string): void {
+    if (this.#closed !== undefined || this.queuedBytes > maxQueued) return
+    this.#write(`{"jsonrpc":"2.0","method":${JSON.stringify(method)}${params === undefined ? '' : `,"params":${params}`}}\n`)
+  }
+
+  /** Gives a request up: tells the child, and fails the caller with `refusal`. Unknown ids are ignored. */
+  cancel (id: number, refusal: Refusal): void {
+    const waiting = this.#flight.take(id)
+    if (waiting === undefined) return
+    // initialize must not be cancelled (specification, basic/utilities/cancellation)
+    if (waiting.method !== 'initialize') this.notify('notifications/cancelled', JSON.stringify({ requestId: id, reason: refusal.message }))
+    waiting.sink.fail(refusal)
+  }
+
+  /** Cancels what is overdue at `now` (Unix milliseconds). One coarse sweep costs less than a timer a call. */
+  sweep (now: number): void {
+    for (const [id, { deadline, method }] of this.#flight.entries()) {
+      if (deadline <= now) this.cancel(id, new Refusal('PORTCULLIS_TIMEOUT', { message: `The upstream did not answer ${method} in time. Try again, or ask for less.` }))
+    }
+  }
+
+  /** Fails everything in flight, and every later request, with `refusal`. */
+  close (refusal: Refusal): void {
+    if (this.#closed !== undefined) return
+    this.#closed = refusal
+    for (const [id] of [...this.#flight.entries()]) this.#flight.take(id)?.sink.fail(refusal)
+  }
+
+  /** The only request in flight that can be asked or told something mid-call, if there is exactly one. */
+  only (): Sink | undefined {
+    if (this.#flight.size !== 1) return undefined
+    const [entry] = this.#flight.entries()
+    return entry?.[1].sink
+  }
+
+  #write (line: string): void {
+    this.#queue += line
+    if (this.#scheduled) return
+    this.#scheduled = true
+    setImmediate(() => this.#flush())
+  }
+
+  #flush (): void {
+    this.#scheduled = false
+    const lines = this.#queue
+    this.#queue = ''
+    if (!this.#stdin.destroyed && this.#stdin.writable) this.#stdin.write(lines)
+  }
+
+  #onLine (line: Buffer): void {
+    const incoming = readIncoming(line)
+    switch (incoming.kind) {
+      case 'answer': return this.#onAnswer(incoming.id, incoming.answer)
+      case 'notification': return this.#onNotification(incoming.method, incoming.params)
+      case 'request': return this.#onRequest(incoming.id, incoming.method)
+      case 'unmatched': return this.#hooks.dropped('unmatched')
+      case 'noise': return this.#hooks.noise(line)
+    }
+  }
+
+  #onAnswer (id: number, answer: Answer): void {
+    const waiting = this.#flight.take(id)
+    if (waiting === undefined) return this.#hooks.dropped('unmatched')
+    waiting.sink.answer(answer)
+  }
+
+  #onNotification (method: string, params: Record<string, unknown>): void {
+    if (method !== 'notifications/progress') return this.#hooks.notification(method, params)
+    const token = params['progressToken']
+    const sink = typeof token === 'number' ? this.#flight.get(token)?.sink : undefined
+    if (sink === undefined) return this.#hooks.dropped('progress')
+    sink.progress?.(params)
+  }
+
+  /** Answers what an upstream asks: ping is answered here; nothing else was declared, so nothing else is served. */
+  #onRequest (id: unknown, method: string): void {
+    if (typeof id !== 'string' && typeof id !== 'number') return this.#hooks.dropped('request')
+    if (method === 'ping') return this.#write(`{"jsonrpc":"2.0","id":${JSON.stringify(id)},"result":{}}\n`)
+    this.#hooks.dropped('request')
+    this.#write(`{"jsonrpc":"2.0","id":${JSON.stringify(id)},"error":{"code":-32601,"message":"Method not found"}}\n`)
+  }
+
+  /** Fails the one call whose answer was too long, found by the id at the head or the tail of the line. */
+  #onOversize (head: Buffer, tail: Buffer): void {
+    this.#hooks.dropped('oversize')
+    const id = /^\{"jsonrpc":"2\.0","id":(\d+),/.exec(head.toString('latin1')) ?? /"id":(\d+)\}$/.exec(tail.toString('latin1'))
+    const waiting = id?.[1] === undefined ? undefined : this.#flight.take(Number(id[1]))
+    waiting?.sink.fail(new Refusal('PORTCULLIS_RESULT_TOO_LARGE'))
+  }
+}
+
+function busy (): Refusal {
+  return new Refusal('PORTCULLIS_UPSTREAM_UNAVAILABLE', { message: 'The upstream does not keep up with its calls. Try again shortly.', data: { retryAfterMs: 1000 } })
+}

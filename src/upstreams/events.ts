@@ -1,0 +1,57 @@
+import type { Ledger } from '../ledger/ledger.ts'
+import type { Log } from '../log.ts'
+import type { Metrics } from '../metrics/metrics.ts'
+import type { Instance } from './instance.ts'
+import type { SupervisorEvents } from './supervisor.ts'
+
+export interface EventTargets {
+  readonly log: Log
+  readonly ledger: Pick<Ledger, 'append' | 'newRecord'>
+  readonly metrics: Pick<Metrics, 'restart' | 'noise' | 'dropped'>
+  readonly onNotification: SupervisorEvents['notification']
+  readonly onStarted: (instance: Instance) => void
+}
+
+/** What happens to instances, told to the log, the metrics and the ledger. */
+export function supervisorEvents ({ log, ledger, metrics, onNotification, onStarted }: EventTargets): SupervisorEvents {
+  return {
+    notification: onNotification,
+    started (instance, milliseconds) {
+      const { upstream, owner, era, cell } = instance
+      log.info({ upstream, owner, era, pid: cell.pid, milliseconds }, 'upstream started')
+      note(upstream, owner, 'ok', { event: 'start', era, pid: cell.pid, milliseconds })
+      onStarted(instance)
+    },
+    exited ({ upstream, owner, cell }, exit, expected) {
+      if (expected) log.info({ upstream, owner, pid: cell.pid, exit }, 'upstream stopped')
+      else {
+        log.warn({ upstream, owner, pid: cell.pid, exit }, 'upstream exited by itself')
+        metrics.restart(upstream, 'exit')
+      }
+      note(upstream, owner, expected ? 'ok' : 'crashed', { event: 'exit', pid: cell.pid, exit })
+    },
+    failed (upstream, owner, reason) {
+      log.error({ upstream, owner, reason }, 'upstream did not start')
+      metrics.restart(upstream, 'start')
+      note(upstream, owner, 'error', { event: 'start', reason: reason.slice(0, 500) })
+    },
+    noise (upstream, line) {
+      metrics.noise(upstream)
+      log.debug({ upstream, line: line.toString('utf8', 0, 200) }, 'upstream wrote a line that is not JSON-RPC')
+    },
+    dropped (upstream, reason) {
+      metrics.dropped(upstream, reason)
+      log.debug({ upstream, reason }, 'message from upstream dropped')
+    },
+    stderr: (upstream, owner, line) => log.info({ upstream, owner, line }, 'upstream stderr'),
+  }
+
+  /** A ledger that is away does not keep an instance from starting: its calls are refused anyway. */
+  function note (upstream: string, owner: string, outcome: 'ok' | 'error' | 'crashed', detail: object): void {
+    try {
+      ledger.append({ kind: 'upstream', record: ledger.newRecord(), upstream, outcome, detail: { owner, ...detail } })
+    } catch (error) {
+      log.warn({ upstream, err: error }, 'an event of an upstream could not be recorded')
+    }
+  }
+}

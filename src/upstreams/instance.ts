@@ -1,0 +1,215 @@
+import { Refusal } from '../errors.ts'
+import { legacyVersions, meta, modernVersions } from '../protocol/era.ts'
+import type { Era } from '../protocol/era.ts'
+import { isObject } from '../protocol/message.ts'
+import { lists } from '../protocol/methods.ts'
+import type { ListMethod } from '../protocol/methods.ts'
+import type { Cell } from '../sandbox/cell.ts'
+import { version } from '../version.ts'
+import type { Answer } from './answer.ts'
+import { Channel } from './channel.ts'
+import type { ChannelHooks, Sink } from './channel.ts'
+
+export type Item = Readonly<Record<string, unknown>>
+
+/** What the server said about itself in its handshake. */
+export interface Introduction {
+  readonly serverInfo: Item
+  readonly capabilities: Item
+  readonly instructions: string | undefined
+}
+
+/** The server does not speak the era it was opened in; the other era may work. */
+export class WrongEra extends Error {}
+
+/** How the gateway introduces itself to upstreams. It declares no capability, so that no server asks it for anything. */
+const clientInfo = { name: 'portcullis', version }
+
+/** The envelope a 2026-07-28 request of the gateway itself carries. */
+export const ownEnvelope: Item = {
+  [meta.protocolVersion]: modernVersions[0],
+  [meta.clientInfo]: clientInfo,
+  [meta.clientCapabilities]: {},
+}
+
+const maxPages = 100
+/** Tools may be looked up again at most this often when a caller names one that is not in the list. */
+const relistMs = 5_000
+
+/**
+ * One live upstream process of one owner, in one era: introduced, its tools known, ready for calls.
+ * Whoever creates it closes it with `stop`.
+ */
+export class Instance {
+  readonly upstream: string
+  readonly owner: string
+  readonly era: Era
+  readonly cell: Cell
+  readonly startedAt = Date.now()
+  introduction: Introduction = { serverInfo: {}, capabilities: {}, instructions: undefined }
+  lastUsed = Date.now()
+  #tools: ReadonlyMap<string, Item> = new Map()
+  #toolsAt = 0
+  #lists = new Map<ListMethod, Promise<readonly Item[]>>()
+  readonly #channel: Channel
+  readonly #timeoutMs: number
+
+  constructor (options: { upstream: string, owner: string, era: Era, cell: Cell, maxLine: number, timeoutMs: number, hooks: ChannelHooks }) {
+    this.upstream = options.upstream
+    this.owner = options.owner
+    this.era = options.era
+    this.cell = options.cell
+    this.#timeoutMs = options.timeoutMs
+    this.#channel = new Channel(options.cell, options.maxLine, {
+      ...options.hooks,
+      notification: (method, params) => {
+        this.#onNotification(method)
+        options.hooks.notification(method, params)
+      },
+    })
+    void options.cell.exited.then(() => this.#channel.close(gone()))
+  }
+
+  get inFlight (): number {
+    return this.#channel.inFlight
+  }
+
+  get queuedBytes (): number {
+    return this.#channel.queuedBytes
+  }
+
+  /** Name → definition, as the server last listed them. */
+  get tools (): ReadonlyMap<string, Item> {
+    return this.#tools
+  }
+
+  /**
+   * The handshake of the instance's era, then the tool list.
+   * @throws WrongEra when the server refuses the handshake, Refusal when it dies or stays silent
+   */
+  async introduce (timeoutMs: number): Promise<void> {
+    const result = this.era === 'legacy' ? await this.#initialize(timeoutMs) : await this.#discover(timeoutMs)
+    const info = isObject(result['serverInfo']) ? result['serverInfo'] : serverInfoOf(result)
+    this.introduction = {
+      serverInfo: info,
+      capabilities: isObject(result['capabilities']) ? result['capabilities'] : {},
+      instructions: typeof result['instructions'] === 'string' ? result['instructions'] : undefined,
+    }
+    if (this.era === 'legacy') this.#channel.notify('notifications/initialized')
+    if (this.introduction.capabilities['tools'] !== undefined) await this.#loadTools()
+  }
+
+  /** Sends a caller's request; see Channel.request. */
+  request (method: string, params: (id: number) => string, sink: Sink): number {
+    this.lastUsed = Date.now()
+    return this.#channel.request(method, params, sink, this.#timeoutMs)
+  }
+
+  notify (method: string, params?: string): void {
+    this.#channel.notify(method, params)
+  }
+
+  cancel (id: number, refusal: Refusal): void {
+    this.#channel.cancel(id, refusal)
+  }
+
+  sweep (now: number): void {
+    this.#channel.sweep(now)
+  }
+
+  /** The sink of the only call in flight, when there is exactly one: what a log message in mid-call belongs to. */
+  onlyCaller (): Sink | undefined {
+    return this.#channel.only()
+  }
+
+  /** The definition of a tool. One that is not listed is looked for in a fresh list, since servers may add tools silently. */
+  async tool (name: string): Promise<Item | undefined> {
+    const known = this.#tools.get(name)
+    if (known !== undefined || Date.now() - this.#toolsAt < relistMs || this.introduction.capabilities['tools'] === undefined) return known
+    await this.#loadTools()
+    return this.#tools.get(name)
+  }
+
+  /** All items of one list, every page, kept until the server says that it changed. Empty when the server has no such list. */
+  list (method: ListMethod): Promise<readonly Item[]> {
+    let items = this.#lists.get(method)
+    if (items === undefined) {
+      items = this.#fetch(method)
+      this.#lists.set(method, items)
+      items.catch(() => this.#lists.delete(method))
+    }
+    return items
+  }
+
+  /** Fails what is in flight and ends the process and all its descendants. */
+  async stop (graceMs: number): Promise<void> {
+    this.#channel.close(gone())
+    await this.cell.stop(graceMs)
+  }
+
+  async #initialize (timeoutMs: number): Promise<Item> {
+    const params = JSON.stringify({ protocolVersion: legacyVersions[0], capabilities: {}, clientInfo })
+    return await this.#ask('initialize', () => params, timeoutMs, true)
+  }
+
+  async #discover (timeoutMs: number): Promise<Item> {
+    const result = await this.#ask('server/discover', () => JSON.stringify({ _meta: ownEnvelope }), timeoutMs, true)
+    const versions = result['supportedVersions']
+    if (!Array.isArray(versions) || !versions.includes(modernVersions[0])) throw new WrongEra('server/discover names no version this gateway speaks')
+    return result
+  }
+
+  async #loadTools (): Promise<void> {
+    this.#lists.delete('tools/list')
+    this.#toolsAt = Date.now()
+    const items = await this.list('tools/list')
+    this.#tools = new Map(items.flatMap((tool) => typeof tool['name'] === 'string' ? [[tool['name'], tool]] : []))
+  }
+
+  async #fetch (method: ListMethod): Promise<readonly Item[]> {
+    const { member, capability } = lists[method]
+    if (this.introduction.capabilities[capability] === undefined) return []
+    const items: Item[] = []
+    let cursor: unknown
+    for (let page = 0; page < maxPages; page++) {
+      const params = { ...(cursor === undefined ? {} : { cursor }), ...(this.era === 'modern' ? { _meta: ownEnvelope } : {}) }
+      const result = await this.#ask(method, () => JSON.stringify(params), this.#timeoutMs, false)
+      const given = result[member]
+      if (Array.isArray(given)) items.push(...given.filter(isObject))
+      cursor = result['nextCursor']
+      if (cursor === undefined || cursor === null) break
+    }
+    return items
+  }
+
+  #ask (method: string, params: (id: number) => string, timeoutMs: number, handshake: boolean): Promise<Item> {
+    return new Promise((resolve, reject) => {
+      this.#channel.request(method, params, {
+        answer: (answer: Answer) => {
+          if (answer.kind === 'result') resolve(JSON.parse(answer.text) as Item)
+          else if (handshake) reject(new WrongEra(`${method}: ${answer.message}`))
+          else reject(new Refusal('PORTCULLIS_UPSTREAM_FAILED', { cause: new Error(`${method}: ${answer.message}`) }))
+        },
+        fail: reject,
+      }, timeoutMs)
+    })
+  }
+
+  #onNotification (method: string): void {
+    if (method === 'notifications/tools/list_changed') this.#loadTools().catch(() => {}) // asked for again when a tool is looked up
+    else if (method === 'notifications/prompts/list_changed') this.#lists.delete('prompts/list')
+    else if (method === 'notifications/resources/list_changed') {
+      this.#lists.delete('resources/list')
+      this.#lists.delete('resources/templates/list')
+    }
+  }
+}
+
+function serverInfoOf (result: Item): Item {
+  const info = isObject(result['_meta']) ? result['_meta'][meta.serverInfo] : undefined
+  return isObject(info) ? info : {}
+}
+
+function gone (): Refusal {
+  return new Refusal('PORTCULLIS_UPSTREAM_FAILED', { message: 'The upstream stopped before it answered. Try again: it is started anew.' })
+}

@@ -1,0 +1,279 @@
+import type { Config, UpstreamSpec } from '../config/config.ts'
+import { Refusal } from '../errors.ts'
+import type { Era } from '../protocol/era.ts'
+import type { Cell } from '../sandbox/cell.ts'
+import { Instance, WrongEra } from './instance.ts'
+
+/** Whose instance is wanted, and for whom it is started when there is none. */
+export interface Owner {
+  readonly user: { readonly id: string, readonly name: string }
+  /** Session id, for upstreams with `isolation: session`. */
+  readonly session: string | undefined
+}
+
+/** What the supervisor tells the rest of the gateway about. */
+export interface SupervisorEvents {
+  notification (instance: Instance, method: string, params: Record<string, unknown>): void
+  started (instance: Instance, milliseconds: number): void
+  /** `expected` is true when the gateway ended it. */
+  exited (instance: Instance, exit: string, expected: boolean): void
+  failed (upstream: string, owner: string, reason: string): void
+  noise (upstream: string, line: Buffer): void
+  dropped (upstream: string, reason: string): void
+  stderr (upstream: string, owner: string, line: string): void
+}
+
+/** One place an instance may sit: upstream × owner × era. Remembers failures while nobody sits there. */
+interface Seat {
+  readonly key: string
+  readonly spec: UpstreamSpec
+  readonly owner: string
+  instance: Instance | undefined
+  starting: Promise<Instance> | undefined
+  failures: number
+  notBefore: number
+}
+
+const maxInstances = 500
+const sweepMs = 250
+const stopGraceMs = 3_000
+/** A caller waits this long for a back-off to end before it is refused. */
+const patienceMs = 2_000
+/** An instance that lived this long had not failed to start: back-off begins anew. */
+const healthyMs = 60_000
+
+/** Starts, finds, watches and ends the instances of all upstreams. The only owner of instances. */
+export class Supervisor {
+  readonly #config: Config
+  readonly #events: SupervisorEvents
+  readonly #spawn: (spec: UpstreamSpec, user: Owner['user']) => Promise<Cell>
+  readonly #seats = new Map<string, Seat>()
+  /** What an upstream was found to speak; absent = not tried. */
+  readonly #speaks = new Map<string, Partial<Record<Era, boolean>>>()
+  readonly #timer: NodeJS.Timeout
+  #closing: Promise<void> | undefined
+
+  constructor (config: Config, spawn: (spec: UpstreamSpec, user: Owner['user']) => Promise<Cell>, events: SupervisorEvents) {
+    this.#config = config
+    this.#spawn = spawn
+    this.#events = events
+    this.#timer = setInterval(() => this.#sweep(), sweepMs)
+    this.#timer.unref()
+  }
+
+  /**
+   * The instance that serves `owner`, started when there is none; in the client's era where the upstream speaks it.
+   * Returned without a promise when it is up, which is the common case.
+   * @throws Refusal PORTCULLIS_UPSTREAM_UNAVAILABLE with what to do, PORTCULLIS_SHUTTING_DOWN
+   */
+  instance (upstream: string, owner: Owner, era: Era): Instance | Promise<Instance> {
+    const spec = this.#config.upstreams.get(upstream)
+    if (spec === undefined) throw new Refusal('PORTCULLIS_UNKNOWN_TARGET')
+    const seat = this.#seat(spec, ownerKey(spec, owner), this.#eraOf(upstream, era))
+    if (seat.instance !== undefined) return seat.instance
+    if (this.#closing !== undefined) throw new Refusal('PORTCULLIS_SHUTTING_DOWN')
+    return seat.starting ?? this.#open(seat, owner, era)
+  }
+
+  /** The instance that serves `owner` if it is up already; nothing is started. */
+  peek (upstream: string, owner: Owner, era: Era): Instance | undefined {
+    const spec = this.#config.upstreams.get(upstream)
+    return spec && this.#seats.get(seatKey(upstream, ownerKey(spec, owner), this.#eraOf(upstream, era)))?.instance
+  }
+
+  /** The instances that are up. */
+  * instances (): Generator<Instance> {
+    for (const { instance } of this.#seats.values()) if (instance !== undefined) yield instance
+  }
+
+  /** How many are up, starting, or waiting for their back-off to end, by upstream. */
+  states (): { upstream: string, state: 'ready' | 'starting' | 'backing-off' }[] {
+    const now = Date.now()
+    return [...this.#seats.values()].flatMap(({ spec, instance, starting, notBefore }) => {
+      const state = instance !== undefined ? 'ready' as const : starting !== undefined ? 'starting' as const : notBefore > now ? 'backing-off' as const : undefined
+      return state === undefined ? [] : [{ upstream: spec.name, state }]
+    })
+  }
+
+  /** Ends every instance of a user at once: disabled users and revoked rights leave nothing running. */
+  async endUser (userId: string): Promise<void> {
+    await Promise.all([...this.#seats.values()].filter(({ owner }) => owner === userId || owner.startsWith(`${userId} `)).map((seat) => this.#stop(seat, 0)))
+  }
+
+  /** Lets calls in flight finish for at most `drainMs`, then ends everything. Later calls are refused. */
+  close (drainMs: number): Promise<void> {
+    this.#closing ??= this.#drain(drainMs)
+    return this.#closing
+  }
+
+  async #drain (drainMs: number): Promise<void> {
+    const end = Date.now() + drainMs
+    const busy = (): boolean => [...this.instances()].some(({ inFlight }) => inFlight > 0)
+    while (busy() && Date.now() < end) await new Promise((resolve) => setTimeout(resolve, 20))
+    clearInterval(this.#timer)
+    await Promise.allSettled([...this.#seats.values()].map(({ starting }) => starting))
+    await Promise.all([...this.#seats.values()].map((seat) => this.#stop(seat, stopGraceMs)))
+  }
+
+  #seat (spec: UpstreamSpec, owner: string, era: Era): Seat {
+    const key = seatKey(spec.name, owner, era)
+    let seat = this.#seats.get(key)
+    if (seat === undefined) {
+      seat = { key, spec, owner, instance: undefined, starting: undefined, failures: 0, notBefore: 0 }
+      this.#seats.set(key, seat)
+    }
+    return seat
+  }
+
+  #eraOf (upstream: string, wanted: Era): Era {
+    return this.#speaks.get(upstream)?.[wanted] === false ? other(wanted) : wanted
+  }
+
+  #open (seat: Seat, owner: Owner, era: Era): Promise<Instance> {
+    const wait = seat.notBefore - Date.now()
+    if (wait > patienceMs) throw unavailable(seat.spec.name, 'It failed repeatedly and is tried again later.', undefined, wait)
+    this.#makeRoom()
+    seat.starting = this.#startAfter(wait, seat, owner, era).finally(() => { seat.starting = undefined })
+    return seat.starting
+  }
+
+  async #startAfter (wait: number, seat: Seat, owner: Owner, era: Era): Promise<Instance> {
+    if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait))
+    return await this.#start(seat, owner, era)
+  }
+
+  async #start (seat: Seat, owner: Owner, wanted: Era): Promise<Instance> {
+    const { spec } = seat
+    const era = this.#eraOf(spec.name, wanted)
+    try {
+      const instance = await this.#introduce(seat, owner, era)
+      this.#learn(spec.name, era, true)
+      return instance
+    } catch (error) {
+      if (error instanceof WrongEra && this.#speaks.get(spec.name)?.[other(era)] !== false) {
+        this.#learn(spec.name, era, false)
+        return await this.instance(spec.name, owner, other(era))
+      }
+      throw this.#failed(seat, error)
+    }
+  }
+
+  async #introduce (seat: Seat, owner: Owner, era: Era): Promise<Instance> {
+    const begun = Date.now()
+    const { spec } = seat
+    const cell = await this.#spawn(spec, owner.user)
+    this.#readStderr(cell, spec.name, seat.owner)
+    const instance: Instance = new Instance({
+      upstream: spec.name,
+      owner: seat.owner,
+      era,
+      cell,
+      maxLine: this.#config.guards.maxResult + 65_536,
+      timeoutMs: spec.timeouts.call,
+      hooks: {
+        notification: (method, params) => this.#events.notification(instance, method, params),
+        noise: (line) => this.#events.noise(spec.name, line),
+        dropped: (reason) => this.#events.dropped(spec.name, reason),
+      },
+    })
+    const watch = setInterval(() => instance.sweep(Date.now()), sweepMs)
+    try {
+      await instance.introduce(spec.timeouts.start)
+    } catch (error) {
+      await instance.stop(0)
+      throw error
+    } finally {
+      clearInterval(watch)
+    }
+    seat.instance = instance
+    void cell.exited.then((exit) => this.#onExit(seat, instance, exit))
+    this.#events.started(instance, Date.now() - begun)
+    return instance
+  }
+
+  #onExit (seat: Seat, instance: Instance, exit: { code: number | null, signal: string | null }): void {
+    const expected = seat.instance !== instance
+    if (!expected) {
+      seat.instance = undefined
+      if (Date.now() - instance.startedAt > healthyMs) seat.failures = 0
+      this.#backOff(seat)
+    }
+    this.#events.exited(instance, exit.signal ?? `code ${exit.code}`, expected)
+  }
+
+  #failed (seat: Seat, error: unknown): Refusal {
+    this.#backOff(seat)
+    const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error
+    this.#events.failed(seat.spec.name, seat.owner, cause instanceof Error ? cause.message : String(cause))
+    return unavailable(seat.spec.name, 'It did not start; the gateway\'s log says why.', error, seat.notBefore - Date.now())
+  }
+
+  /** Doubles from half a second to thirty seconds, with jitter so that many seats do not return at once. */
+  #backOff (seat: Seat): void {
+    const delay = Math.min(30_000, 500 * 2 ** seat.failures)
+    seat.failures++
+    seat.notBefore = seat.failures === 1 ? 0 : Date.now() + delay * (0.75 + Math.random() / 2)
+  }
+
+  #sweep (): void {
+    const now = Date.now()
+    for (const seat of this.#seats.values()) {
+      const { instance, spec } = seat
+      if (instance === undefined) {
+        if (seat.starting === undefined && seat.notBefore + healthyMs < now) this.#seats.delete(seat.key)
+        continue
+      }
+      instance.sweep(now)
+      if (instance.inFlight === 0 && now - instance.lastUsed > spec.timeouts.idle) void this.#stop(seat, stopGraceMs)
+    }
+  }
+
+  /** Ends the instance that was idle longest when the bound is reached; refuses when all are at work. */
+  #makeRoom (): void {
+    const up = [...this.#seats.values()].filter(({ instance }) => instance !== undefined)
+    if (up.length < maxInstances) return
+    const idle = up.filter(({ instance }) => instance?.inFlight === 0).sort((a, b) => (a.instance?.lastUsed ?? 0) - (b.instance?.lastUsed ?? 0))[0]
+    if (idle === undefined) throw new Refusal('PORTCULLIS_OVERLOADED', { message: `All ${maxInstances} upstream processes are at work. Try again shortly.`, data: { retryAfterMs: 1000 } })
+    void this.#stop(idle, stopGraceMs)
+  }
+
+  async #stop (seat: Seat, graceMs: number): Promise<void> {
+    const { instance } = seat
+    seat.instance = undefined
+    await instance?.stop(graceMs)
+  }
+
+  #learn (upstream: string, era: Era, speaks: boolean): void {
+    this.#speaks.set(upstream, { ...this.#speaks.get(upstream), [era]: speaks })
+  }
+
+  #readStderr (cell: Cell, upstream: string, owner: string): void {
+    let rest = ''
+    cell.stderr.on('data', (chunk: Buffer) => {
+      const lines = (rest + chunk.toString('utf8')).split('\n')
+      rest = (lines.pop() ?? '').slice(-4096)
+      for (const line of lines) if (line.trim() !== '') this.#events.stderr(upstream, owner, line.slice(0, 4096))
+    })
+  }
+}
+
+function seatKey (upstream: string, owner: string, era: Era): string {
+  return `${upstream} ${owner} ${era}`
+}
+
+function ownerKey (spec: UpstreamSpec, owner: Owner): string {
+  switch (spec.isolation) {
+    case 'shared': return '*'
+    case 'user': return owner.user.id
+    case 'session': return owner.session === undefined ? owner.user.id : `${owner.user.id} ${owner.session}`
+  }
+}
+
+function other (era: Era): Era {
+  return era === 'legacy' ? 'modern' : 'legacy'
+}
+
+function unavailable (upstream: string, why: string, cause: unknown, retryAfterMs: number): Refusal {
+  if (cause instanceof Refusal && cause.code !== 'PORTCULLIS_UPSTREAM_FAILED' && cause.code !== 'PORTCULLIS_TIMEOUT') return cause
+  return new Refusal('PORTCULLIS_UPSTREAM_UNAVAILABLE', { message: `The upstream "${upstream}" is not available. ${why}`, cause, data: { retryAfterMs: Math.max(0, Math.round(retryAfterMs)) } })
+}

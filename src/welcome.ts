@@ -1,0 +1,36 @@
+import type { Gateway } from './app.ts'
+import type { Config } from './config/config.ts'
+
+/** What a person reads when the gateway has started: where it is, how to get in, what to paste into a client. */
+export function welcome ({ firstAdmin, sandboxProblems }: Pick<Gateway, 'firstAdmin' | 'sandboxProblems'>, config: Config): string {
+  const { publicUrl } = config.server
+  const upstreams = [...config.upstreams.keys()]
+  const lines = [
+    `Portcullis is up: ${publicUrl}/mcp`,
+    `  upstreams   ${upstreams.join(', ')}   (one alone: ${publicUrl}/mcp/${upstreams[0] ?? '<name>'})`,
+    `  database    ${config.databaseUrl === undefined ? `embedded, in ${config.data}` : 'DATABASE_URL'}`,
+    `  metrics     http://${config.metrics.host}:${config.metrics.port}/metrics`,
+    ...admin(firstAdmin),
+    ...sandboxProblems.map((problem) => `\n  No sandbox, so upstreams are refused: ${problem}`),
+    ...unsandboxed(config),
+    '',
+    'Connect a client:',
+    '  npx portcullis token create --user admin --name my-client',
+    `  claude mcp add --transport http portcullis ${publicUrl}/mcp --header "Authorization: Bearer <token>"`,
+    '  or, in a file of the mcpServers kind:',
+    `  {"mcpServers":{"portcullis":{"type":"http","url":"${publicUrl}/mcp","headers":{"Authorization":"Bearer <token>"}}}}`,
+  ]
+  return `\n${lines.join('\n')}\n\n`
+}
+
+function admin (first: Gateway['firstAdmin']): string[] {
+  if (first === undefined) return []
+  const password = first.generated === undefined ? 'the password of PORTCULLIS_ADMIN_PASSWORD' : `password ${first.generated}   (shown this once)`
+  return ['', `  First start: user ${first.name}, ${password}`]
+}
+
+/** Never silent: a server without a sandbox can read and change whatever the gateway can. */
+function unsandboxed (config: Config): string[] {
+  const bare = [...config.upstreams.values()].filter(({ sandbox }) => sandbox.mode === 'none').map(({ name }) => name)
+  return bare.length === 0 ? [] : ['', `  WARNING: running WITHOUT a sandbox, with everything this machine's user may do: ${bare.join(', ')}`]
+}

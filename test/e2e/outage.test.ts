@@ -1,0 +1,99 @@
+import { spawn } from 'node:child_process'
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import { stringify } from 'yaml'
+import { fixture, freePort, startGateway, until } from '../support/gateway.ts'
+import { cableTo } from '../support/outage.ts'
+import { testDatabase } from '../support/postgres.ts'
+
+const cli = fileURLToPath(new URL('../../dist/src/cli.js', import.meta.url))
+const initialize = { jsonrpc: '2.0', id: 1, method: 'initialize', params: { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 'load', version: '1' } } }
+
+t.test('kill -9 under load: every call that reached the upstream has its record after the restart', async (t) => {
+  const database = await testDatabase(t)
+  const folder = mkdtempSync(join(tmpdir(), 'portcullis-kill-'))
+  chmodSync(folder, 0o755)
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  const shared = join(folder, 'shared')
+  mkdirSync(shared)
+  chmodSync(shared, 0o777)
+  writeFileSync(join(folder, 'upstreams.yaml'), stringify({ upstreams: { fixture: fixture({ shared }) }, roles: { admin: { allow: ['*/*'] } }, limits: [{ calls: 1_000_000, per: 'hour', by: ['user'] }] }))
+  const port = await freePort()
+  const env = { PATH: process.env['PATH'] ?? '', DATABASE_URL: database.url, PORT: String(port), METRICS_PORT: String(await freePort()), PORTCULLIS_DATA: join(folder, 'data'), PORTCULLIS_ADMIN_PASSWORD: 'gravel teapot nine harbour', LOG_LEVEL: 'warn' }
+  const url = `http://127.0.0.1:${port}`
+  const start = async (): Promise<ReturnType<typeof spawn>> => {
+    const child = spawn(process.execPath, [cli, 'serve', '--config', join(folder, 'upstreams.yaml')], { env, stdio: ['ignore', 'ignore', 'inherit'] })
+    t.teardown(() => child.kill('SIGKILL'))
+    await until(async () => await fetch(`${url}/readyz`).then(({ ok }) => ok, () => false), 30_000)
+    return child
+  }
+
+  const first = await start()
+  const token = (await (await fetch(`${url}/auth/login`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ username: 'admin', password: 'gravel teapot nine harbour' }) })).json() as { access_token: string }).access_token
+  const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json', accept: 'application/json, text/event-stream' }
+  const opened = await fetch(`${url}/mcp/fixture`, { method: 'POST', headers, body: JSON.stringify(initialize) })
+  const session = { 'mcp-session-id': opened.headers.get('mcp-session-id') ?? '' }
+  const call = (text: string): Promise<Response> => fetch(`${url}/mcp/fixture`, { method: 'POST', headers: { ...headers, ...session }, body: JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: 'echo', arguments: { text } } }) })
+  let sent = 0
+  const caller = async (): Promise<void> => {
+    while (sent < 2000) {
+      const answered = await call(`call ${sent++}`).then(async (response) => await response.text(), () => undefined)
+      if (answered === undefined) return
+    }
+  }
+  const load = Promise.all(Array.from({ length: 16 }, caller))
+  await until(() => sent > 300)
+  first.kill('SIGKILL')
+  await load
+
+  const second = await start()
+  const again = await call('after the restart')
+  t.match(await again.json(), { result: { content: [{ text: 'after the restart' }] } }, 'the session outlived the process')
+  second.kill('SIGTERM')
+  await new Promise((resolve) => second.once('exit', resolve))
+
+  const reached = readFileSync(join(shared, 'calls'), 'utf8').trim().split('\n').map((line) => JSON.parse(line) as { method: string, params: { arguments: { text: string } } }).filter(({ method }) => method === 'tools/call').map(({ params }) => params.arguments.text)
+  const { rows } = await database.pool.query<{ text: string, outcome: string }>("select arguments->>'text' as text, outcome from ledger.attempt where method = 'tools/call'")
+  const recorded = new Set(rows.map(({ text }) => text))
+  t.ok(reached.length > 200, `${reached.length} calls reached the upstream`)
+  t.same(reached.filter((text) => !recorded.has(text)), [], 'none without a record')
+  t.equal(recorded.size, rows.length, 'and none twice')
+  t.ok(existsSync(join(folder, 'data')))
+})
+
+t.test('a database that goes away: calls are recorded while they can be, refused when not, and all is well afterwards', async (t) => {
+  const database = await testDatabase(t)
+  const cable = await cableTo(t, database.url)
+  const gateway = await startGateway(t, { database, env: { DATABASE_URL: cable.url }, yaml: { limits: [{ calls: 1_000_000, per: 'hour', by: ['user'] }], audit: { max_outage: '2s' } } })
+  const token = await gateway.addUser('alice', ['user'])
+  const opened = await gateway.post('/mcp/fixture', token, initialize)
+  const session = { 'mcp-session-id': opened.headers.get('mcp-session-id') ?? '' }
+  let sent = 0
+  const call = async (): Promise<{ status: number, text: string, code: string | undefined }> => {
+    const text = `call ${sent++}`
+    const response = await gateway.post('/mcp/fixture', token, { jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: 'echo', arguments: { text } } }, session)
+    const body = await response.json() as { error?: { data?: { code?: string } } }
+    return { status: response.status, text, code: body.error?.data?.code }
+  }
+  t.match(await call(), { status: 200 })
+  await cable.pull()
+  let refused: Awaited<ReturnType<typeof call>> | undefined
+  await until(async () => {
+    const answer = await call()
+    if (answer.status !== 200) refused = answer
+    return refused !== undefined
+  }, 20_000)
+  t.match(refused, { status: 503, code: /^PORTCULLIS_(LEDGER_UNAVAILABLE|OVERLOADED)$/ })
+  t.equal((await fetch(`${gateway.url}/readyz`)).status, 503)
+  t.notOk(gateway.calls().some(({ params }) => (params?.['arguments'] as { text?: string } | undefined)?.text === refused?.text), 'a refused call was not forwarded')
+
+  await cable.plug()
+  await until(async () => (await call()).status === 200, 20_000)
+  await until(async () => (await fetch(`${gateway.url}/readyz`)).ok)
+  const recorded = new Set((await gateway.rows({ kind: 'call', tool: 'echo' })).map(({ arguments: args }) => (args as { text: string }).text))
+  const reached = gateway.calls().filter(({ method }) => method === 'tools/call').map(({ params }) => (params['arguments'] as { text: string }).text)
+  t.same(reached.filter((text) => !recorded.has(text)), [], 'every forwarded call is on the record')
+})

@@ -1,0 +1,114 @@
+import { spawn } from 'node:child_process'
+import type { ChildProcessWithoutNullStreams } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import type { Test } from 'tap'
+import type { Refusal } from '../../src/errors.ts'
+import type { Answer } from '../../src/upstreams/answer.ts'
+import { readIncoming } from '../../src/upstreams/answer.ts'
+import { Channel } from '../../src/upstreams/channel.ts'
+import { LineReader } from '../../src/upstreams/frames.ts'
+import { Slots } from '../../src/upstreams/slots.ts'
+
+const fixture = fileURLToPath(new URL('../fixtures/upstream.mjs', import.meta.url))
+
+interface Heard { readonly notifications: string[], readonly noise: string[], readonly dropped: string[] }
+
+function open (t: Test, maxLine = 1024 * 1024): { channel: Channel, heard: Heard, child: ChildProcessWithoutNullStreams } {
+  const child = spawn(process.execPath, [fixture], { env: {} })
+  const heard: Heard = { notifications: [], noise: [], dropped: [] }
+  const channel = new Channel(child, maxLine, {
+    notification: (method) => heard.notifications.push(method),
+    noise: (line) => heard.noise.push(line.toString()),
+    dropped: (reason) => heard.dropped.push(reason),
+  })
+  t.teardown(() => child.kill('SIGKILL'))
+  return { channel, heard, child }
+}
+
+function call (channel: Channel, name: string, args: object = {}, timeoutMs = 10_000): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    channel.request('tools/call', () => JSON.stringify({ name, arguments: args }), { answer: resolve, fail: reject }, timeoutMs)
+  })
+}
+
+const textOf = (answer: Answer): string => answer.kind === 'result' ? (JSON.parse(answer.text) as { content: [{ text: string }] }).content[0].text : `error ${answer.code}`
+
+t.test('two hundred calls at once each get their own answer', async (t) => {
+  const { channel } = open(t)
+  const answers = await Promise.all(Array.from({ length: 200 }, (_, i) => call(channel, 'echo', { text: `number ${i}` })))
+  t.same(answers.map(textOf), Array.from({ length: 200 }, (_, i) => `number ${i}`))
+  t.equal(channel.inFlight, 0)
+})
+
+t.test('what a hostile child forges, repeats or babbles reaches nobody', async (t) => {
+  const { channel, heard } = open(t)
+  const waiting = call(channel, 'hang')
+  waiting.catch(() => {})
+  t.equal(textOf(await call(channel, 'hostile')), 'mine')
+  t.equal(textOf(await call(channel, 'echo', { text: 'still here' })), 'still here')
+  t.match(heard.noise, ['Welcome to the hostile server!', '{"not":"rpc"}'])
+  t.same(heard.dropped.sort(), ['request', 'unmatched', 'unmatched', 'unmatched'])
+  t.same(heard.notifications, ['notifications/message'])
+  t.equal(channel.inFlight, 1, 'the hanging call was not answered by the forgeries')
+})
+
+t.test('an answer beyond the line cap fails its own call only', async (t) => {
+  const { channel, heard } = open(t, 10_000)
+  const small = call(channel, 'sleep', { ms: 50 })
+  await t.rejects(call(channel, 'big', { bytes: 300_000 }), { code: 'PORTCULLIS_RESULT_TOO_LARGE' })
+  t.equal(textOf(await small), 'slept 50')
+  t.same(heard.dropped, ['oversize'])
+})
+
+t.test('an overdue call is cancelled at the child and fails with a sentence', async (t) => {
+  const { channel } = open(t)
+  const overdue = call(channel, 'hang', {}, 10)
+  setTimeout(() => channel.sweep(Date.now()), 50)
+  await t.rejects(overdue, { code: 'PORTCULLIS_TIMEOUT', message: /did not answer tools\/call in time/ })
+})
+
+t.test('closing fails what is in flight and everything later', async (t) => {
+  const { channel } = open(t)
+  const waiting = call(channel, 'hang')
+  const gone = { code: 'PORTCULLIS_UPSTREAM_FAILED', message: 'gone' } as Refusal
+  channel.close(gone)
+  await t.rejects(waiting, gone)
+  await t.rejects(call(channel, 'echo', { text: 'x' }), gone)
+})
+
+t.test('lines survive any chunking, carriage returns and multi-byte characters', async (t) => {
+  const lines: string[] = []
+  const oversize: string[] = []
+  const reader = new LineReader(16, (line) => lines.push(line.toString()), (head, tail) => oversize.push(`${head}…${tail}`))
+  for (const byte of Buffer.from('{"a":"é"}\r\n\n{"b":1}\n')) reader.push(Buffer.from([byte]))
+  reader.push(Buffer.from(`${'x'.repeat(10)}`))
+  reader.push(Buffer.from(`${'y'.repeat(10)}`))
+  reader.push(Buffer.from('zz\nnext\n'))
+  reader.push(Buffer.from(`${'w'.repeat(17)}\n`))
+  t.same(lines, ['{"a":"é"}', '{"b":1}', 'next'])
+  t.same(oversize, ['xxxxxxxxxx…zz', `${'w'.repeat(17)}…${'w'.repeat(17)}`])
+})
+
+t.test('an id is good once', async (t) => {
+  const slots = new Slots<string>()
+  const first = slots.add('a') ?? 0
+  t.equal(slots.take(first), 'a')
+  t.equal(slots.take(first), undefined)
+  const second = slots.add('b') ?? 0
+  t.not(second, first)
+  t.equal(slots.get(first), undefined, 'a late answer finds nothing')
+  t.equal(slots.get(second), 'b')
+  t.equal(slots.get(-1), undefined)
+})
+
+t.test('an answer cannot smuggle members past its result', async (t) => {
+  const read = (line: string): unknown => readIncoming(Buffer.from(line))
+  t.match(read('{"jsonrpc":"2.0","id":7,"result":{"a":1}}'), { kind: 'answer', id: 7, answer: { text: '{"a":1}' } })
+  t.match(read('{"result":{"a":"}"},"jsonrpc":"2.0","id":7}'), { kind: 'answer', id: 7, answer: { text: '{"a":"}"}' } })
+  t.match(read('{"jsonrpc":"2.0","id":7,"result":{},"result":{"b":1}}'), { answer: { text: '{"b":1}' } })
+  t.match(read('{"jsonrpc":"2.0","id":7,"result":{"x":1},"\\u0069d":7}'), { answer: { text: '{"x":1}' } })
+  t.match(read('{"jsonrpc":"2.0","id":"7","result":{}}'), { kind: 'unmatched' })
+  t.match(read('{"jsonrpc":"2.0","id":7,"error":{"code":-1,"message":"no"},"result":null}'), { answer: { kind: 'error', code: -1 } })
+  t.match(read('{"jsonrpc":"2.0","id":7,"result":5}'), { kind: 'noise' })
+})
