@@ -1,4 +1,4 @@
-import { closeSync, constants, openSync, writeSync } from 'node:fs'
+import { closeSync, constants, openSync, readSync, writeSync } from 'node:fs'
 
 /**
  * The lease is a named pipe that the server's watchdog reads and each process that uses the server holds open for
@@ -25,12 +25,19 @@ export function takeLease (path: string): Lease | undefined {
   }
 }
 
-/** Is there a watchdog that reads the lease? Asking makes the asker a user for an instant. */
-export function isLeased (path: string): boolean {
-  const descriptor = openForWriting(path)
-  if (descriptor === undefined) return false
-  closeSync(descriptor)
-  return true
+/** Does any process hold the lease? A look as a reader: nothing to read means users, the end means none. */
+export function isHeld (path: string): boolean {
+  const descriptor = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
+  const signs = Buffer.alloc(512)
+  try {
+    while (readSync(descriptor, signs) > 0);
+    return false
+  } catch (error) {
+    if (isCode(error, 'EAGAIN')) return true
+    throw error
+  } finally {
+    closeSync(descriptor)
+  }
 }
 
 /** Without O_NONBLOCK the open would wait for a reader; with it a pipe nobody reads is ENXIO (POSIX open). */

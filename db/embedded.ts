@@ -8,7 +8,7 @@ import type { Log } from './connect.ts'
 import { copyBinaries, findBinaries } from './embedded-binaries.ts'
 import { openLog, publish, removeUnfinished, serverOptions, tailOf } from './embedded-cluster.ts'
 import { createDatabase, isReady, urlOf } from './embedded-connection.ts'
-import { isLeased, takeLease } from './embedded-lease.ts'
+import { isHeld, takeLease } from './embedded-lease.ts'
 import type { Lease } from './embedded-lease.ts'
 import { choosePlaces, sharedBase } from './embedded-places.ts'
 import type { Owner, Places } from './embedded-places.ts'
@@ -164,7 +164,7 @@ class Server implements Embedded {
     child.stdin?.end()
     why ??= await ended
     // Somebody else's server was quicker: the caller finds it.
-    if (serverProcess(this.#places.cluster) !== undefined || isLeased(this.lease)) return
+    if (serverProcess(this.#places.cluster) !== undefined || isHeld(this.lease)) return
     throw new Error(`The embedded database in ${this.#places.cluster} did not start (${why}). Mend it, or set DATABASE_URL.\n${tailOf(this.#places.log)}`)
   }
 
@@ -192,11 +192,7 @@ class Server implements Embedded {
     const server = serverProcess(this.#places.cluster)
     this.#lease.release()
     this.#lease = undefined
-    // Each look makes us a user for an instant, which may hide from the watchdog that the last one left: look thrice.
-    for (const wait of [25, 50, 100]) {
-      await sleep(wait)
-      if (!isLeased(this.lease)) return await waitForEnd(server)
-    }
+    if (!isHeld(this.lease)) await waitForEnd(server)
   }
 }
 

@@ -18,7 +18,6 @@ import { applyLevel } from '../plugins/mcp/logging.ts'
 import { origin } from '../plugins/mcp/origin.ts'
 import { Streams } from '../plugins/mcp/streams.ts'
 import { metrics, startMetricsServer } from '../plugins/metrics.ts'
-import { readiness } from '../plugins/readiness.ts'
 import { wellKnown } from '../plugins/well-known.ts'
 import type { Config } from './config/config.ts'
 import { Refusal } from './errors.ts'
@@ -31,6 +30,7 @@ import type { Log } from './log.ts'
 import { createMetrics } from './metrics/metrics.ts'
 import type { Metrics } from './metrics/metrics.ts'
 import { compilePolicy } from './policy/policy.ts'
+import { readiness } from './readiness.ts'
 import { Sessions } from './sessions.ts'
 import { openCells } from './upstreams/cells.ts'
 import type { Cells } from './upstreams/cells.ts'
@@ -136,7 +136,7 @@ async function compose (app: FastifyInstance, { config, log, database, watch, le
   const { publicUrl } = config.server
   app.setErrorHandler(sendError(publicUrl))
   app.setNotFoundHandler(() => { throw new Refusal('PORTCULLIS_NOT_FOUND') })
-  await app.register(health, { checks: readiness({ ledger, watch, cells, closing: () => life.closing }) })
+  await app.register(health, { checks: readiness({ ledger, database: watch, cells, life }) })
   app.addHook('onRequest', origin(config)) // after health: probes come by address
   await app.register(limits, { config, metrics: measured })
   await app.register(identity, { database, config, audit })
@@ -150,8 +150,9 @@ async function compose (app: FastifyInstance, { config, log, database, watch, le
   const catalog = createCatalog({ config, policy, supervisor, log })
   const gate: Gate = { config, policy, limits: app.limits, guards: createGuards(config), ledger, supervisor, sessions, catalog, streams, metrics: measured, log }
   app.identity.onChange((userId, standing) => {
+    // A stream outlives the request that opened it: whether its credential still holds is asked anew.
+    streams.recheck(userId, async (authorization) => await app.identity.authenticate(authorization))
     if (standing !== undefined && !standing.disabled) return
-    streams.endUser(userId)
     supervisor.endUser(userId).catch((error: unknown) => log.error({ err: error, user: userId }, 'instances of a user could not be ended'))
   })
   measured.watch({

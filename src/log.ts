@@ -19,7 +19,7 @@ export interface LogOptions {
 export function createLogger ({ level, stream }: LogOptions): Log {
   const options = {
     level,
-    base: { pid: process.pid },
+    base: null,
     timestamp: pino.stdTimeFunctions.isoTime,
     serializers: { req: describeRequest, res: describeReply, err: describeError, error: describeError, cause: describeError },
     formatters: { level: (label: string) => ({ level: label }), log: blankMembers },
@@ -136,8 +136,8 @@ function describeCause (error: unknown, depth: number): unknown {
   }
 }
 
-/** `Bearer …`, a JWT, or the user part of a URL, wherever in the finished line it stands. */
-const SECRET_TEXT = /\bBearer\s+[\w.~+/=-]{8,}|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}|(?<=:\/\/)[^/\s@"\\]+(?=@)/gi
+/** `Bearer …`, a personal token, a JWT, or the user part of a URL, wherever in the finished line it stands. */
+const SECRET_TEXT = /\bBearer\s+[\w.~+/=-]{8,}|\bportcullis_pat_[\w-]{8,}|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}|(?<=:\/\/)[^/\s@"\\]+(?=@)/gi
 
 function blankText (line: string): string {
   return line.replaceAll(SECRET_TEXT, BLANK)

@@ -1,8 +1,12 @@
-import type { Gateway } from './app.ts'
 import type { Config } from './config/config.ts'
 
+export interface Start {
+  readonly firstAdmin: { readonly name: string, readonly generated: string | undefined } | undefined
+  readonly sandboxProblems: readonly string[]
+}
+
 /** What a person reads when the gateway has started: where it is, how to get in, what to paste into a client. */
-export function welcome ({ firstAdmin, sandboxProblems }: Pick<Gateway, 'firstAdmin' | 'sandboxProblems'>, config: Config): string {
+export function welcome ({ firstAdmin, sandboxProblems }: Start, config: Config): string {
   const { publicUrl } = config.server
   const upstreams = [...config.upstreams.keys()]
   const lines = [
@@ -23,7 +27,7 @@ export function welcome ({ firstAdmin, sandboxProblems }: Pick<Gateway, 'firstAd
   return `\n${lines.join('\n')}\n\n`
 }
 
-function admin (first: Gateway['firstAdmin']): string[] {
+function admin (first: Start['firstAdmin']): string[] {
   if (first === undefined) return []
   const password = first.generated === undefined ? 'the password of PORTCULLIS_ADMIN_PASSWORD' : `password ${first.generated}   (shown this once)`
   return ['', `  First start: user ${first.name}, ${password}`]

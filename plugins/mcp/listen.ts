@@ -27,10 +27,16 @@ export async function listen (gate: Gate, call: Call): Promise<Answered> {
   return { kind: 'result', text: ownResult({ _meta: stamp }, 'modern', call.record), toolError: false }
 }
 
+function authorizationOf (call: Call): string | undefined {
+  const { authorization } = call.arrival.headers
+  return typeof authorization === 'string' ? authorization : undefined
+}
+
 function untilEnd (gate: Gate, call: Call, wants: ReadonlySet<string>, stamp: Record<string, unknown>): Promise<void> {
   return new Promise((resolve, reject) => {
     const remove = gate.streams.add({
       principal: call.principal,
+      authorization: authorizationOf(call),
       session: undefined,
       endpoint: call.arrival.endpoint,
       wants,

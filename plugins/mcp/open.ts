@@ -20,6 +20,7 @@ export function open (gate: Gate): (request: FastifyRequest, reply: FastifyReply
     const { upstream } = request.params as { upstream?: string }
     const remove = gate.streams.add({
       principal: request.principal,
+      authorization: request.headers.authorization,
       session,
       endpoint: upstream,
       wants: undefined,

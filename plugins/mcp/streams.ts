@@ -9,6 +9,8 @@ import type { Instance } from '../../src/upstreams/instance.ts'
 /** One open stream that news of upstreams may go to: a legacy GET stream, or a 2026-07-28 listen. */
 export interface Stream {
   readonly principal: Principal
+  /** The Authorization header it was opened with. */
+  readonly authorization: string | undefined
   readonly session: Session | undefined
   readonly endpoint: string | undefined
   /** Methods this stream wants; undefined = whatever concerns its session. */
@@ -32,7 +34,7 @@ export class Streams {
   /** @param reaches whether a principal may know of an upstream at all */
   constructor (reaches: (principal: Principal, upstream: string) => boolean) {
     this.#reaches = reaches
-    this.#timer = setInterval(() => { for (const stream of this.#open) stream.comment(keepAlive) }, keepAliveMs)
+    this.#timer = setInterval(() => this.#keepAlive(), keepAliveMs)
     this.#timer.unref()
   }
 
@@ -63,8 +65,18 @@ export class Streams {
     for (const stream of [...this.#open]) stream.end()
   }
 
-  endUser (userId: string): void {
-    for (const stream of [...this.#open]) if (stream.principal.id === userId) stream.end()
+  /** Ends the streams of a user whose credential is not honoured any more. */
+  recheck (userId: string, authenticate: (authorization: string | undefined) => Promise<unknown>): void {
+    for (const stream of [...this.#open]) if (stream.principal.id === userId) authenticate(stream.authorization).catch(() => stream.end())
+  }
+
+  /** An expired credential ends its stream, as it would end a request. */
+  #keepAlive (): void {
+    const now = Date.now()
+    for (const stream of [...this.#open]) {
+      if (stream.principal.expiresAt <= now) stream.end()
+      else stream.comment(keepAlive)
+    }
   }
 
   #toAll (instance: Instance, method: string, params: Record<string, unknown>, concerned: (stream: Stream) => boolean): void {

@@ -8,29 +8,30 @@ import { judgeCall } from './verdict.ts'
 
 export interface Policy {
   /**
-   * May this principal use this target? Deny beats allow, several roles add up, no rule means no. `args` undefined asks
-   * for a catalogue ("with some arguments?"); a call must pass its arguments, `{}` when it has none.
+   * May this principal use this target? Deny beats allow, several roles add up, no rule means no. Left out altogether, `args`
+   * asks for a catalogue: with some arguments? A call passes what it has; undefined then means that it has none.
    */
-  decide (principal: Principal, target: Target, args?: unknown): Decision
+  decide (principal: Principal, target: Target, ...args: [args?: unknown]): Decision
   /** May this principal see anything of that upstream at all? */
   reaches (principal: Principal, upstream: string): boolean
   /** The same decision, with every rule that was considered, in the order in which they were. */
-  explain (principal: Principal, target: Target, args?: unknown): Explanation
+  explain (principal: Principal, target: Target, ...args: [args?: unknown]): Explanation
 }
 
 /** Compiles the roles of the configuration. Throws a PolicyError that lists every rule that cannot be enforced. */
 export function compilePolicy (roles: ReadonlyMap<string, RoleSpec>): Policy {
   const remembered = new GrantsMemo(compileRoles(roles))
+  const decide: Policy['decide'] = (principal, target, ...args) => {
+    const matched = remembered.of(principal).match(target)
+    if (args.length === 0) return matched.listed
+    return matched.called ?? judgeCall(matched, principal, target, args[0] ?? {})
+  }
   return {
-    decide (principal, target, args) {
-      const matched = remembered.of(principal).match(target)
-      if (args === undefined) return matched.listed
-      return matched.called ?? judgeCall(matched, principal, target, args)
-    },
+    decide,
     reaches: (principal, upstream) => remembered.of(principal).reaches(upstream),
-    explain (principal, target, args) {
-      const decision = this.decide(principal, target, args)
-      return { decision, steps: explainDecision(remembered.of(principal).grants, principal, target, args) }
+    explain: (principal, target, ...args) => {
+      const known = args.length === 0 ? undefined : args[0] ?? {}
+      return { decision: decide(principal, target, ...args), steps: explainDecision(remembered.of(principal).grants, principal, target, known) }
     },
   }
 }

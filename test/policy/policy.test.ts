@@ -147,6 +147,16 @@ t.test('a catalogue shows what may be callable, and a conditional deny does not 
   t.equal(policy.decide(someone('user'), tool('files/read'), { x: 1 }).allowed, false, 'the call is decided on its arguments')
 })
 
+t.test('a call without arguments is a call, not a question for the catalogue', async (t) => {
+  const policy = compilePolicy(roles({ user: { allow: [{ pattern: 'files/write', where: 'args.x == 1' }, { pattern: 'files/any', where: '!has(args.x)' }] } }))
+  for (const args of [undefined, null, {}]) {
+    t.equal(policy.decide(someone('user'), tool('files/write'), args).allowed, false)
+    t.equal(policy.decide(someone('user'), tool('files/any'), args).allowed, true)
+    t.equal(policy.explain(someone('user'), tool('files/write'), args).decision.allowed, false)
+  }
+  t.equal(policy.explain(someone('user'), tool('files/write')).decision.allowed, true)
+})
+
 t.test('a remembered decision is the decision for the same target only', async (t) => {
   const policy = compilePolicy(roles({ user: { allow: ['files/read', { pattern: 'files/write', where: 'args.ok == true' }] }, admin: { allow: ['*/*'] } }))
   for (let round = 0; round < 3; round++) {

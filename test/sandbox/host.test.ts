@@ -42,7 +42,7 @@ t.test('without bubblewrap nothing starts, and the message says how to install i
 
 t.test('a host that hinders bubblewrap is explained', async (t) => {
   const hosts: [name: string, complaint: string, hint: RegExp][] = [
-    ['docker', 'No permissions to create new namespace, likely because the kernel does not allow non-privileged user namespaces.', /seccomp profile/],
+    ['docker', 'No permissions to create new namespace, likely because the kernel does not allow non-privileged user namespaces.', /docker\/seccomp\.json/],
     ['apparmor', 'setting up uid map: Permission denied', /AppArmor/],
     ['masked', "Can't mount proc on /newroot/proc: Operation not permitted", /systempaths=unconfined/],
     ['old', 'Unknown option --disable-userns', /too old/],
