@@ -44,7 +44,7 @@ function isPostgres (pid: number): boolean {
 }
 
 /** Waits for a server that is shutting down, half a minute at most. It gives its lock up a little before it ends. */
-export async function waitForEnd (pid: number | undefined): Promise<void> {
+export async function waitForEnd (pid: number): Promise<void> {
   const deadline = Date.now() + 30_000
-  while (pid !== undefined && isAlive(pid) && isPostgres(pid) && Date.now() < deadline) await sleep(10)
+  while (isAlive(pid) && isPostgres(pid) && Date.now() < deadline) await sleep(10)
 }

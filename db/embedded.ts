@@ -107,9 +107,11 @@ class Server implements Embedded {
     while (Date.now() < deadline) {
       if (await this.#adopt()) return this.#joined('joined')
       const running = serverProcess(this.#places.cluster)
-      if (running === undefined) await this.#start()
-      else if (strays++ > ORPHAN_MS / 50 && await isReady(this.#places.run)) return this.#joined('stray')
-      else await sleep(50)
+      if (running === undefined) {
+        if (await this.#start()) return this.#joined('joined')
+      } else if (strays++ > ORPHAN_MS / 50 && await isReady(this.#places.run)) {
+        return this.#joined('stray')
+      } else await sleep(50)
     }
     throw new Error(`The embedded database in ${this.#places.cluster} did not become ready within ${PATIENCE_MS / 1000} s.\n${tailOf(this.#places.log)}`)
   }
@@ -137,8 +139,8 @@ class Server implements Embedded {
     return false
   }
 
-  /** Returns when the watchdog reads the lease or has ended; the caller looks who serves. Throws when the server cannot start. */
-  async #start (): Promise<void> {
+  /** False when another process's server was quicker. Throws when the server cannot start. */
+  async #start (): Promise<boolean> {
     const { cluster, owner, log } = this.#places
     const native = runnableBinaries(owner)
     if (!existsSync(join(cluster, 'PG_VERSION'))) await initialise(native, this.#places, this.#durable)
@@ -148,23 +150,23 @@ class Server implements Embedded {
       ...asOwner(owner), cwd: '/', detached: true, stdio: ['pipe', ...twice(openLog(log))],
     })
     child.unref()
-    await this.#handOver(child)
+    return await this.#handOver(child)
   }
 
   /** Keeps the watchdog's input open until we hold the lease, so that our death in between ends the server, too. */
-  async #handOver (child: ChildProcess): Promise<void> {
+  async #handOver (child: ChildProcess): Promise<boolean> {
     const ended = new Promise<string>(resolve => child.once('error', error => resolve(error.message)).once('exit', code => resolve(`exit code ${code}`)))
     child.stdin?.on('error', () => {})
     let why: string | undefined
     ended.then(text => { why = text }).catch(() => {})
     if (await this.#adoptSoon(() => why !== undefined)) {
       child.stdin?.end('\n')
-      return this.#log?.info({ directory: this.#places.cluster, pid: child.pid }, 'embedded database started')
+      this.#log?.info({ directory: this.#places.cluster, pid: child.pid }, 'embedded database started')
+      return true
     }
     child.stdin?.end()
     why ??= await ended
-    // Somebody else's server was quicker: the caller finds it.
-    if (serverProcess(this.#places.cluster) !== undefined || isHeld(this.lease)) return
+    if (serverProcess(this.#places.cluster) !== undefined || isHeld(this.lease)) return false
     throw new Error(`The embedded database in ${this.#places.cluster} did not start (${why}). Mend it, or set DATABASE_URL.\n${tailOf(this.#places.log)}`)
   }
 
@@ -192,7 +194,7 @@ class Server implements Embedded {
     const server = serverProcess(this.#places.cluster)
     this.#lease.release()
     this.#lease = undefined
-    if (!isHeld(this.lease)) await waitForEnd(server)
+    if (server !== undefined && !isHeld(this.lease)) await waitForEnd(server)
   }
 }
 

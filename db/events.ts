@@ -130,7 +130,7 @@ export async function concludedBetween (db: Db, chain: string, after: number, he
   return rows
 }
 
-/** A call, or one that was refused, as far as a rate limit is interested. */
+/** A call that a rate limit counted, whatever became of it. */
 export interface CallEvent {
   readonly principal_id: string
   readonly upstream: string
@@ -144,7 +144,7 @@ export interface CallEvent {
 
 const PAGE = 5_000
 
-/** Every call and refused call that named a target since then, oldest first, page by page. */
+/** Every call that named a target since then, but for those a rate limit had refused; oldest first, page by page. */
 export async function * callsSince (db: Db, since: Date): AsyncGenerator<CallEvent[], void, undefined> {
   let after: Position = { time: since, chain_id: '00000000-0000-0000-0000-000000000000', seq: 0 }
   for (;;) {
@@ -153,6 +153,7 @@ export async function * callsSince (db: Db, since: Date): AsyncGenerator<CallEve
       from ledger.event e
       where e.ts >= ${after.time} and (e.ts, e.chain_id, e.seq) > (${after.time}::timestamptz, ${after.chain_id}::uuid, ${after.seq}::bigint)
         and e.kind in ('call', 'refusal') and e.principal_id is not null and e.upstream is not null and e.tool is not null
+          and e.code is distinct from 'PORTCULLIS_RATE_LIMITED'
       order by e.ts, e.chain_id, e.seq limit ${PAGE}`.execute(db)
     const last = rows.at(-1)
     if (last === undefined) return

@@ -27,7 +27,7 @@ export interface Limits {
    * Counts the call against every limit that applies to it, also when one of them refuses it. Throws the Refusal of the
    * first that is used up; otherwise says where the tightest one stands, or undefined when none applies.
    */
-  check (call: unknown, facts: CallFacts): Promise<LimitState | undefined>
+  check (facts: CallFacts): Promise<LimitState | undefined>
   /**
    * Counts again what was counted before a restart. `callsSince` is asked for the calls of that many milliseconds, oldest
    * first: every attempt that came as far as `check`. With Redis there is nothing to do, and it is not asked.
@@ -56,11 +56,13 @@ export const limits = fp(async (app: FastifyInstance, { config, metrics, now = D
   const byAddress = config.limits.some(({ by }) => by.includes('address'))
 
   app.decorate('limits', {
-    async check (_call: unknown, given: CallFacts) {
-      const applicable = counters.filter(({ limit }) => limit.applies(given))
-      if (applicable.length === 0) return undefined
+    async check (given: CallFacts) {
       const facts = byAddress ? { ...given, address: rateLimit.normalizeIP(given.address) } : given
-      const counts = await Promise.all(applicable.map((counter) => counter.count(facts)))
+      const counting: Promise<Count>[] = []
+      for (const counter of counters) if (counter.limit.applies(facts)) counting.push(counter.count(facts))
+      const only = counting.length === 1 ? counting[0] : undefined
+      const counts = only === undefined ? await Promise.all(counting) : [await only]
+      if (counts.length === 0) return undefined
       for (const { limit, exceeded } of counts) metrics?.limit(limit.spec.name, exceeded ? 'exceeded' : 'allowed')
       const first = counts.find(({ exceeded }) => exceeded)
       if (first !== undefined) throw usedUp(first.limit, facts, first.ttl, now())

@@ -1,3 +1,4 @@
+import underPressure from '@fastify/under-pressure'
 import Fastify, { LogController } from 'fastify'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import { openDatabase } from '../db/connect.ts'
@@ -98,6 +99,8 @@ function createApp (config: Config, log: Log): FastifyInstance {
     keepAliveTimeout: 65_000,
     requestTimeout: 30_000,
     bodyLimit: config.server.maxBody,
+    // One logger for all requests: a child for each costs as much as the rest of the routing, and records say more.
+    childLoggerFactory: (logger) => logger,
     routerOptions: { maxParamLength: 200 },
   })
 }
@@ -118,6 +121,9 @@ async function shutDown (app: FastifyInstance, gate: Gate, closers: readonly (()
   for (const close of closers) await close()
 }
 
+/** An event loop that is this late, in milliseconds, does nobody a favour by taking more in. */
+const maxLoopDelayMs = 2_000
+
 interface Parts {
   readonly config: Config
   readonly log: Log
@@ -137,7 +143,9 @@ async function compose (app: FastifyInstance, { config, log, database, watch, le
   app.setErrorHandler(sendError(publicUrl))
   app.setNotFoundHandler(() => { throw new Refusal('PORTCULLIS_NOT_FOUND') })
   await app.register(health, { checks: readiness({ ledger, database: watch, cells, life }) })
-  app.addHook('onRequest', origin(config)) // after health: probes come by address
+  // After health: probes come by address, and want an answer most when there is pressure.
+  app.addHook('onRequest', origin(config))
+  await app.register(underPressure, { maxEventLoopDelay: maxLoopDelayMs, pressureHandler: () => { throw new Refusal('PORTCULLIS_OVERLOADED', { headers: { 'retry-after': '2' }, data: { retryAfterMs: 2000 } }) } })
   await app.register(limits, { config, metrics: measured })
   await app.register(identity, { database, config, audit })
   await caughtUp(ledger, log)

@@ -15,6 +15,9 @@ export class Session {
   /** The revision negotiated at initialize. */
   readonly version: string
   readonly client: Client
+  /** Name and version of the client in one, and the end of the id: how records name them. */
+  readonly clientLabel: string
+  readonly label: string
   logLevel: LogLevel | undefined = undefined
   /** Resource URIs, as this client names them, whose updates it asked for. */
   readonly subscriptions = new Set<string>()
@@ -27,6 +30,8 @@ export class Session {
     this.principalId = principalId
     this.version = version
     this.client = client
+    this.clientLabel = `${client.name}/${client.version}`
+    this.label = id.slice(-12)
   }
 
   remove (call: Call): void {

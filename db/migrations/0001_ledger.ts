@@ -83,8 +83,10 @@ const statements = [
       name, start at time zone 'UTC', (start + interval '1 month') at time zone 'UTC');
     execute format('create trigger refuse_truncate before truncate on ledger.%I for each statement execute function ledger.refuse_change()', name);
     return true;
-  exception when check_violation or lock_not_available then
-    return false;
+  exception
+    -- Another session made it; an advisory lock does not refresh what this one knows of the catalog.
+    when duplicate_table then return true;
+    when check_violation or lock_not_available then return false;
   end $$`,
 
   `create function ledger.open_chain(chain uuid, node text, opened timestamptz) returns bigint language plpgsql security definer
@@ -148,7 +150,7 @@ const statements = [
       e.body ->> 'trace' as trace, e.source, e.era, e.method, e.upstream, e.tool, e.body -> 'args' as arguments, e.body ->> 'digest' as digest,
       e.decision, e.rule,
       case when e.kind <> 'call' then e.outcome when o.kind = 'outcome' then o.outcome
-        when o.kind is null and c.closed_at is null then 'in_flight' else 'unknown' end as outcome,
+        when o.kind is null and c.closed_at is null and e.ts > now() - interval '1 day' then 'in_flight' else 'unknown' end as outcome,
       coalesce(o.code, e.code) as code, coalesce(o.duration_ms, e.duration_ms) as duration_ms,
       coalesce(e.bytes_in, o.bytes_in) as bytes_in, coalesce(o.bytes_out, e.bytes_out) as bytes_out,
       e.body ->> 'policy' as policy, coalesce(o.body -> 'detail', e.body -> 'detail') as detail, e.chain_id, e.seq

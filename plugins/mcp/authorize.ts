@@ -5,9 +5,9 @@ import { nameOf } from './resolve.ts'
 /** authorize: only what a rule allows. What is denied and what does not exist get the same answer. */
 export function authorize (): Step {
   return (call) => {
+    if (call.decision?.allowed === true) return
     const named = nameOf(call)
     if (named === undefined) return
-    if (call.target !== undefined && call.decision?.allowed === true) return
     throw unknownTarget(named.kind, named.name, call.decision?.rule ?? 'unknown')
   }
 }

@@ -50,8 +50,8 @@ export function createCatalog ({ config, policy, supervisor, log }: { config: Co
 
   function mayExist (call: Call, target: Target): boolean {
     if (target.kind !== 'tool') return true
-    const instance = supervisor.peek(target.upstream, ownerOf(call), call.era)
-    return instance === undefined || instance.tools.has(target.name)
+    call.instance ??= supervisor.peek(target.upstream, ownerOf(call), call.era)
+    return call.instance === undefined || call.instance.tools.has(target.name)
   }
 
   function reached (principal: Principal): string[] {

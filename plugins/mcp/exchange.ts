@@ -2,6 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Call } from '../../src/call.ts'
 import type { Arrival } from '../../src/call.ts'
 import { Refusal } from '../../src/errors.ts'
+import { isModernVersion } from '../../src/protocol/era.ts'
 import { failure } from '../../src/protocol/reply.ts'
 import { parseStrict } from '../../src/protocol/strict-json.ts'
 import type { StrictJson } from '../../src/protocol/strict-json.ts'
@@ -25,7 +26,7 @@ export function post (gate: Gate, pipeline: readonly Step[]): (request: FastifyR
     const calls = elements === undefined
       ? [new Call(gate.ledger.newRecord(), arrival, answer, parsed)]
       : elements.map((value) => new Call(gate.ledger.newRecord(), arrival, answer, elementOf(value, parsed)))
-    reply.raw.once('close', () => leave(calls))
+    if (isModernVersion(request.headers['mcp-protocol-version'])) reply.raw.once('close', () => leave(calls))
     for (const call of calls) void walk(gate, pipeline, call)
   }
 }
@@ -56,7 +57,7 @@ async function walk (gate: Gate, pipeline: readonly Step[], call: Call): Promise
  * run on (specification, basic/transports: a disconnect is a cancellation only since 2026-07-28).
  */
 function leave (calls: readonly Call[]): void {
-  for (const call of calls) if (call.era === 'modern' && !call.settled) call.giveUp(new Refusal('PORTCULLIS_CANCELLED'))
+  for (const call of calls) if (!call.settled) call.giveUp(new Refusal('PORTCULLIS_CANCELLED'))
 }
 
 /** Batches exist in 2025-03-26 only, and initialize is never part of one. */

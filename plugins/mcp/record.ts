@@ -5,47 +5,56 @@ import { isObject } from '../../src/protocol/message.ts'
 import type { Gate, Step } from './gate.ts'
 
 /** record: the intent is durable before anything is forwarded. No record, no call. */
-export function record ({ ledger, guards, config }: Pick<Gate, 'ledger' | 'guards' | 'config'>): Step {
+export function record (gate: Pick<Gate, 'ledger' | 'guards' | 'config'>): Step {
   return (call) => {
     if (call.spec?.unrecorded === true || call.message.kind === 'response') return
-    if (call.message.kind === 'notification') {
-      ledger.append({ ...factsOf(call, config.version), kind: 'notification', outcome: 'ok' })
-      return
-    }
-    ledger.append({ ...factsOf(call, config.version), ...argumentsOf(call, guards), kind: 'call', decision: 'allow' })
+    if (call.message.kind === 'notification') return gate.ledger.append(entryOf(gate, call, { kind: 'notification', outcome: 'ok' }))
+    gate.ledger.append(entryOf(gate, call, { kind: 'call', decision: 'allow' }))
     call.intended = true
     return new Promise((resolve, reject) => {
-      ledger.durable((error) => error === undefined ? resolve() : reject(new Refusal('PORTCULLIS_LEDGER_UNAVAILABLE', { cause: error })))
+      gate.ledger.durable((error) => error === undefined ? resolve() : reject(new Refusal('PORTCULLIS_LEDGER_UNAVAILABLE', { cause: error })))
     })
   }
 }
 
-/** What is known of a call at any point of the pipeline, as the ledger keeps it. */
-export function factsOf (call: Call, policy: string): Omit<Entry, 'kind'> {
-  const { principal, arrival, session, client, target, decision } = call
+export type Verdict = Pick<Entry, 'kind' | 'decision' | 'rule' | 'outcome' | 'code' | 'durationMs' | 'bytesOut'>
+
+/** Everything known of a call at this point of the pipeline, as the ledger keeps it. */
+export function entryOf ({ config, guards }: Pick<Gate, 'config' | 'guards'>, call: Call, verdict: Verdict): Entry {
+  const { principal, source, endpoint, bytesIn } = call.arrival
+  const { target, session } = call
+  const args = call.params['arguments']
+  const kept = args === undefined ? undefined : guards.recordArguments(args)
   return {
+    kind: verdict.kind,
     record: call.record,
-    principal: { id: principal.id, name: principal.name },
+    principal,
     token: principal.tokenId,
-    client: client === undefined ? principal.clientId : `${client.name}/${client.version}`,
-    session: session?.id.slice(-12),
+    client: clientOf(call),
+    session: session?.label,
     trace: traceOf(call),
-    source: arrival.source,
+    source,
     era: call.version === '' ? call.era : call.version,
     method: call.method,
-    upstream: target?.upstream ?? arrival.endpoint,
+    upstream: target === undefined ? endpoint : target.upstream,
     target: target?.name,
-    rule: decision?.rule,
-    bytesIn: arrival.bytesIn,
-    policy,
+    args: kept?.text,
+    digest: kept?.digest,
+    decision: verdict.decision,
+    rule: verdict.rule ?? call.decision?.rule,
+    code: verdict.code,
+    outcome: verdict.outcome,
+    durationMs: verdict.durationMs,
+    bytesIn,
+    bytesOut: verdict.bytesOut,
+    policy: config.version,
   }
 }
 
-/** The arguments as the record keeps them. */
-export function argumentsOf (call: Call, guards: Gate['guards']): Pick<Entry, 'args' | 'digest'> {
-  if (call.params['arguments'] === undefined) return {}
-  const { text, digest } = guards.recordArguments(call.params['arguments'])
-  return { args: text, digest }
+function clientOf ({ session, envelope, arrival }: Call): string {
+  if (session !== undefined) return session.clientLabel
+  const info = envelope?.clientInfo
+  return info === undefined ? arrival.principal.clientId : `${info.name}/${info.version}`
 }
 
 /** W3C trace context: 2026-07-28 reserves `_meta.traceparent`; the header is what older clients have. */

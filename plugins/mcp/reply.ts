@@ -71,13 +71,11 @@ export class HttpReply implements ReplyTo {
   }
 
   #send (status: number, body: string | undefined, headers: Readonly<Record<string, string>>): void {
-    const extra = Object.entries(headers).flat()
-    if (body === undefined) {
-      this.#raw.writeHead(status, [...extra, 'content-length', '0'])
-      this.#raw.end()
-      return
-    }
-    this.#raw.writeHead(status, ['content-type', 'application/json', 'content-length', String(Buffer.byteLength(body)), 'cache-control', 'no-store', ...extra])
+    const head = body === undefined
+      ? ['content-length', '0']
+      : ['content-type', 'application/json', 'content-length', String(Buffer.byteLength(body)), 'cache-control', 'no-store']
+    for (const name in headers) head.push(name, headers[name] ?? '')
+    this.#raw.writeHead(status, head)
     this.#raw.end(body)
   }
 }

@@ -11,17 +11,21 @@ const maxName = 2048
  * policy's sake: the next steps need the decision whichever way it went.
  */
 export function resolve ({ config, policy, catalog }: Pick<Gate, 'config' | 'policy' | 'catalog'>): Step {
-  return async (call) => {
+  return (call) => {
     const { endpoint, principal } = call.arrival
     if (endpoint !== undefined && !(config.upstreams.has(endpoint) && policy.reaches(principal, endpoint))) {
       throw new Refusal('PORTCULLIS_NOT_FOUND', { message: `There is no upstream "${endpoint.slice(0, 64)}" here.`, rule: config.upstreams.has(endpoint) ? 'default' : 'unknown' })
     }
     const named = nameOf(call)
     if (named === undefined) return
-    const target = endpoint !== undefined ? { kind: named.kind, upstream: endpoint, name: named.name } : await locate(call, named)
+    const target = endpoint !== undefined ? { kind: named.kind, upstream: endpoint, name: named.name } : locate(call, named)
+    return target instanceof Promise ? target.then((found) => judge(call, found)) : judge(call, target)
+  }
+
+  function judge (call: Call, target: Target | undefined): void {
     if (target === undefined || !config.upstreams.has(target.upstream)) return
     call.target = target
-    call.decision = policy.decide(principal, target, call.params['arguments'])
+    call.decision = policy.decide(call.principal, target, call.params['arguments'])
   }
 
   function locate (call: Call, { kind, name }: Pick<Target, 'kind' | 'name'>): Target | undefined | Promise<Target | undefined> {

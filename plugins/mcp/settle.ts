@@ -5,7 +5,7 @@ import type { Entry } from '../../src/ledger/entry.ts'
 import { failure, success } from '../../src/protocol/reply.ts'
 import { refusalReply, limitHeaders } from './refusal.ts'
 import type { Gate } from './gate.ts'
-import { argumentsOf, factsOf } from './record.ts'
+import { entryOf } from './record.ts'
 
 type Outcome = NonNullable<Entry['outcome']>
 
@@ -13,7 +13,7 @@ type Outcome = NonNullable<Entry['outcome']>
 export function settle (gate: Gate, call: Call, answered: Answered): void {
   const { id } = call
   if (answered.kind === 'nothing' || id === undefined) return end(gate, call, 'ok', undefined, 202, undefined, {})
-  if (answered.kind === 'result') return end(gate, call, answered.toolError ? 'tool_error' : 'ok', undefined, 200, success(id, answered.text), { ...limitHeaders(call.limit), ...answered.headers })
+  if (answered.kind === 'result') return end(gate, call, answered.toolError ? 'tool_error' : 'ok', undefined, 200, success(id, answered.text), answered.headers === undefined ? limitHeaders(call.limit) : { ...limitHeaders(call.limit), ...answered.headers })
   const status = call.era === 'modern' && answered.code === -32601 ? 404 : 200
   end(gate, call, 'error', String(answered.code), status, failure(id, answered.code, answered.message, answered.data), limitHeaders(call.limit))
 }
@@ -71,15 +71,5 @@ function entryFor (gate: Gate, call: Call, outcome: Outcome, why: Refusal | stri
   const code = why instanceof Refusal ? why.code : why
   if (call.intended) return { kind: 'outcome', record: call.record, outcome, code, durationMs, bytesOut }
   if (!(why instanceof Refusal)) return undefined
-  return {
-    ...factsOf(call, gate.config.version),
-    ...argumentsOf(call, gate.guards),
-    kind: 'refusal',
-    decision: 'deny',
-    rule: why.rule ?? call.decision?.rule,
-    outcome,
-    code,
-    durationMs,
-    bytesOut,
-  }
+  return entryOf(gate, call, { kind: 'refusal', decision: 'deny', rule: why.rule, outcome, code, durationMs, bytesOut })
 }

@@ -8,16 +8,17 @@ const uncallable = '?'
 
 /** throttle: counts the call against every limit that applies to it; the first that is used up refuses. */
 export function throttle ({ limits, catalog }: Pick<Gate, 'limits' | 'catalog'>): Step {
-  return async (call) => {
+  return (call) => {
     if (call.spec?.limited !== true) return
     const { target } = call
     const callable = target !== undefined && call.decision?.allowed === true && catalog.mayExist(call, target)
-    call.limit = await limits.check(call, {
+    const counted = limits.check({
       principal: call.principal,
       address: call.arrival.source,
       kind: call.spec.target?.kind ?? 'tool',
       upstream: callable ? target.upstream : uncallable,
       tool: callable ? target.name : uncallable,
     })
+    return counted.then((state) => { call.limit = state })
   }
 }

@@ -1,28 +1,35 @@
 import type { Call, Target } from '../../src/call.ts'
 import { Refusal } from '../../src/errors.ts'
 import { checkParamHeaders } from '../../src/protocol/modern.ts'
+import type { Instance, Item } from '../../src/upstreams/instance.ts'
 import { unknownTarget } from './authorize.ts'
 import type { Gate, Step } from './gate.ts'
 import { ownerOf } from './owner.ts'
 
 /** validate: the tool exists, its arguments fit its own schema and the size limit, and no deny pattern matches them. */
 export function validate ({ config, supervisor, guards }: Pick<Gate, 'config' | 'supervisor' | 'guards'>): Step {
-  return async (call) => {
+  return (call) => {
     const { target } = call
     if (target === undefined) return
     if (call.arrival.bytesIn > config.guards.maxArguments) throw tooLarge(call.arrival.bytesIn, config.guards.maxArguments)
-    const instance = supervisor.instance(target.upstream, ownerOf(call), call.era)
-    call.instance = instance instanceof Promise ? await instance : instance
-    if (target.kind === 'tool') await checkTool(call, target)
-    checkPatterns(call, target)
+    const instance = call.instance ?? supervisor.instance(target.upstream, ownerOf(call), call.era)
+    return instance instanceof Promise ? instance.then((started) => checkAt(started, call, target)) : checkAt(instance, call, target)
   }
 
-  async function checkTool (call: Call, target: Target): Promise<void> {
-    const tool = call.instance?.tools.get(target.name) ?? await call.instance?.tool(target.name)
+  /** Without a promise where the tool is known, which is the common case. */
+  function checkAt (instance: Instance, call: Call, target: Target): void | Promise<void> {
+    call.instance = instance
+    if (target.kind !== 'tool') return checkPatterns(call, target)
+    const tool = instance.tools.get(target.name)
+    return tool === undefined ? instance.tool(target.name).then((found) => checkTool(call, target, found)) : checkTool(call, target, tool)
+  }
+
+  function checkTool (call: Call, target: Target, tool: Item | undefined): void {
     if (tool === undefined) throw unknownTarget('tool', String(call.params['name']), 'not listed')
     if (call.era === 'modern') checkParamHeaders(tool['inputSchema'], call.params['arguments'], call.arrival.headers)
     const problem = guards.checkArguments(tool['inputSchema'], call.params['arguments'])
     if (problem !== null) throw new Refusal('PORTCULLIS_INVALID_ARGUMENTS', { message: problem, rule: 'inputSchema' })
+    checkPatterns(call, target)
   }
 
   function checkPatterns (call: Call, target: Target): void {

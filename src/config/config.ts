@@ -5,7 +5,6 @@ import type { Flags } from './environment.ts'
 export { environment } from './environment.ts'
 export { ConfigError, formatProblem } from './problems.ts'
 export { resolveReferences } from './references.ts'
-export type { Problem } from './problems.ts'
 
 /** Everything Portcullis was told, checked, complete and frozen. */
 export interface Config {

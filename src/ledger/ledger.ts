@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 
 import type { Database } from '../../db/connect.ts'
 import type { AuditSpec } from '../config/config.ts'
@@ -17,7 +18,8 @@ import { HEARTBEAT_MS, ownedHere } from './segment.ts'
 import type { Chain } from './segment.ts'
 import { Shipper } from './shipper.ts'
 import { Spool } from './spool.ts'
-import type { Done, SpoolOptions } from './spool.ts'
+import type { Io } from './segment-file.ts'
+import type { Done } from './spool.ts'
 
 export type { Entry } from './entry.ts'
 
@@ -60,7 +62,9 @@ export interface LedgerOptions {
   readonly log: Log
   /** Name of this gateway; default the host name. */
   readonly node?: string
-  readonly io?: SpoolOptions['io']
+  /** For tests: what fails on a bad disk, and smaller files. */
+  readonly io?: Io
+  readonly segmentBytes?: number
 }
 
 /** Opens the ledger of this process and begins to ship what earlier ones left. Throws when the spool cannot be written. */
@@ -69,6 +73,7 @@ export function openLedger (options: LedgerOptions): Ledger {
 }
 
 const CLOSE_MS = 5_000
+const GRACE_MS = 500
 const RETRY_AFTER_SECONDS = 5
 
 class SpooledLedger implements Ledger {
@@ -83,14 +88,14 @@ class SpooledLedger implements Ledger {
   #closing: Promise<void> | undefined
 
   constructor (options: LedgerOptions) {
-    const { data, database, audit, log, node = hostname(), io } = options
+    const { data, database, audit, log, node = hostname(), io, segmentBytes } = options
     const directory = join(data, 'ledger')
     mkdirSync(directory, { recursive: true, mode: 0o700 })
     this.#options = options
     this.#chain = { id: randomUUID(), node, openedAt: new Date() }
     ownedHere.add(this.#chain.id)
     this.#shipper = new Shipper({ chain: this.#chain, database, log })
-    this.#spool = new Spool({ directory, chain: this.#chain, durability: audit.durability, onProgress: progress => this.#shipper.note(progress), ...(io !== undefined && { io }) })
+    this.#spool = new Spool({ directory, chain: this.#chain, durability: audit.durability, onProgress: progress => this.#shipper.note(progress), ...(io !== undefined && { io }), ...(segmentBytes !== undefined && { segmentBytes }) })
     this.#leftovers = new Leftovers({ directory, own: this.#chain, database, log })
     this.#heartbeat = setInterval(() => this.#spool.touch(), HEARTBEAT_MS).unref()
   }
@@ -157,12 +162,14 @@ class SpooledLedger implements Ledger {
     clearInterval(this.#heartbeat)
     const failure = await this.#spool.close().then(() => undefined, (error: unknown) => error)
     if (failure !== undefined) log.error({ err: failure }, 'the last records could not be written')
-    const closed = await this.#ship(AbortSignal.timeout(CLOSE_MS)).catch((error: unknown) => {
+    const shipped = this.#ship(AbortSignal.timeout(CLOSE_MS)).catch((error: unknown) => {
       log.warn({ err: error, chain: this.#chain.id }, 'the chain could not be closed')
       return false
     })
+    // A database that hangs must not keep us: its connections time out much later.
+    const closed = await Promise.race([shipped, sleep(CLOSE_MS + GRACE_MS, false, { ref: false })])
     if (!closed) log.warn({ records: this.#shipper.lag.records }, 'records are left in the spool; they go to the database at the next start')
-    await Promise.all([this.#shipper.close(), this.#leftovers.close()])
+    await Promise.race([Promise.all([this.#shipper.close(), this.#leftovers.close()]), sleep(GRACE_MS, undefined, { ref: false })])
     ownedHere.delete(this.#chain.id)
   }
 

@@ -5,7 +5,7 @@ import { attemptsOf, callsSince as pagesSince, concludedBetween, eventsOf, findA
 import type { Attempt, AttemptFilter, CallEvent, StoredEvent } from '../../db/events.ts'
 import type { Target } from '../call.ts'
 
-export type { Attempt, AttemptFilter, Position, StoredEvent } from '../../db/events.ts'
+export type { Attempt, AttemptFilter, StoredEvent } from '../../db/events.ts'
 
 type Source = Pick<Database, 'db'>
 
@@ -72,12 +72,13 @@ export interface CountedCall {
   /** `?`, like the tool, when the name could not be called: such names share one count. */
   readonly upstream: string
   readonly tool: string
-  readonly address: string | undefined
-  /** False: a limit had refused it, so it used nothing up. */
-  readonly counted: boolean
+  readonly address?: string
 }
 
-/** What was called in the last `windowMs` milliseconds, oldest first: rate limits are restored from it at start. */
+/**
+ * What was called in the last `windowMs` milliseconds, oldest first: rate limits are restored from it at start. A call
+ * that a limit had refused is not among them, since it used nothing up.
+ */
 export async function * callsSince ({ db }: Source, windowMs: number): AsyncGenerator<CountedCall, void, undefined> {
   for await (const page of pagesSince(db, new Date(Date.now() - windowMs))) yield * page.map(countedCall)
 }
@@ -90,7 +91,6 @@ function countedCall ({ time, principal_id: principal, upstream, tool, method, s
     kind: method?.startsWith('prompts/') === true ? 'prompt' : method?.startsWith('resources/') === true ? 'resource' : 'tool',
     upstream: callable ? upstream : '?',
     tool: callable ? tool : '?',
-    address: source ?? undefined,
-    counted: code !== 'PORTCULLIS_RATE_LIMITED',
+    ...(source !== null && { address: source }),
   }
 }

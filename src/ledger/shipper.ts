@@ -113,7 +113,8 @@ export class Shipper {
   /** False when there is nothing left. */
   async #shipNext (): Promise<boolean> {
     if (!this.#hurry && this.#stalledSince === 0) await this.#pause(GATHER_MS)
-    const head = this.#head ?? await this.#connect()
+    // A chain without records leaves no trace in the database.
+    const head = this.#head ?? (this.#backlog.last === 0 ? 0 : await this.#connect())
     const batch = await this.#backlog.next(head, this.#rows)
     this.#stalledSince = batch === undefined ? 0 : this.#stalledSince || Date.now()
     if (batch !== undefined) await this.#ship(batch, head)

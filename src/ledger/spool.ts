@@ -1,7 +1,8 @@
 import fs from 'node:fs'
 
-import { createSegment } from './segment.ts'
 import type { Chain, Segment } from './segment.ts'
+import { SegmentFile } from './segment-file.ts'
+import type { Io } from './segment-file.ts'
 
 /** `done` of a waiter; with an error nothing that depends on the record may happen. */
 export type Done = (error?: Error) => void
@@ -24,16 +25,10 @@ export interface SpoolOptions {
   readonly segmentBytes?: number
   /** Told after each write. */
   readonly onProgress: (progress: Progress) => void
-  /** The system calls that fail on a bad disk; a test replaces them. */
-  readonly io?: Pick<typeof fs, 'writeSync' | 'fdatasync'>
+  readonly io?: Io
 }
 
 const SEGMENT_BYTES = 16 * 1024 * 1024
-/**
- * For fsync a segment is filled with zeros this far ahead: an fdatasync that changes neither the size of the file
- * nor its blocks needs no commit of the file system's journal, which takes half the CPU and most of the time.
- */
-const ZEROS = Buffer.alloc(256 * 1024)
 /** A write or fsync that failed is tried again after this long. */
 const RETRY_MS = 250
 /** Records nobody waits for reach the device after this long at the latest. */
@@ -46,18 +41,13 @@ const LAZY_SYNC_MS = 200
  */
 export class Spool {
   readonly #options: SpoolOptions
-  readonly #io: NonNullable<SpoolOptions['io']>
   readonly #segmentBytes: number
-  #segment: Segment
-  #descriptor: number
-  /** Where the next write goes, and the number of the last record before it. */
-  #end: number
+  #file: SegmentFile
+  /** Number of the last record that was written. */
   #last = 0
-  /** How far the segment is filled with zeros. */
-  #zeroed = 0
-  /** The same for what is certain to stay: on the device, or for `os` in the kernel's hands. */
-  #safeEnd: number
+  /** The same for what is certain to stay (on the device, or for `os` in the kernel's hands), and where it ends. */
   #safe = 0
+  #safeEnd: number
 
   #pending = ''
   #pendingLines = 0
@@ -70,6 +60,8 @@ export class Spool {
   #syncWaiters: Done[] = []
   #syncing = false
   #syncFailures = 0
+  /** The file lacks some of what is unsynced: writing it again failed half-way. */
+  #incomplete = false
   #lazy: NodeJS.Timeout | undefined
   #retry: NodeJS.Timeout | undefined
   #error: Error | undefined
@@ -78,14 +70,9 @@ export class Spool {
 
   constructor (options: SpoolOptions) {
     this.#options = options
-    this.#io = options.io ?? fs
     this.#segmentBytes = options.segmentBytes ?? SEGMENT_BYTES
-    const { segment, descriptor } = createSegment(options.directory, options.chain, 1)
-    this.#segment = segment
-    this.#descriptor = descriptor
-    this.#end = segment.start
-    this.#safeEnd = segment.start
-    if (options.durability === 'fsync') syncDirectory(options.directory)
+    this.#file = this.#createFile()
+    this.#safeEnd = this.#file.end
   }
 
   /** Why records cannot be written at the moment. */
@@ -93,7 +80,7 @@ export class Spool {
     return this.#error
   }
 
-  /** Records that were appended, whether they are written yet or not. */
+  /** Number of records that were appended, whether they are written yet or not. */
   get appended (): number {
     return this.#last + this.#pendingLines
   }
@@ -120,8 +107,7 @@ export class Spool {
 
   /** Shows that the owner lives. */
   touch (): void {
-    const now = new Date()
-    fs.futimes(this.#descriptor, now, now, () => {})
+    this.#file.touch()
   }
 
   /** Writes and syncs what is left; rejects when that is not possible. Idempotent. */
@@ -139,61 +125,32 @@ export class Spool {
   #flush (): void {
     this.#scheduled = false
     if (this.#error !== undefined && this.#retry !== undefined) return this.#failWaiters(this.#error)
-    if (this.#mustRotate()) {
+    if (this.#file.end >= this.#segmentBytes && this.#pendingLines > 0) {
       // Not while records of the full segment are on their way to the device: a segment that fails is replaced alone.
       if (this.#syncing || this.#unsynced.length > 0) return this.#sync()
-      if (!this.#attempt(() => this.#replaceSegment())) return
+      if (!this.#attempt(() => this.#replaceFile())) return
     }
     if (this.#pendingLines > 0 && !this.#attempt(() => this.#writePending())) return
     this.#settle()
   }
 
-  #mustRotate (): boolean {
-    return this.#end >= this.#segmentBytes && this.#pendingLines > 0
-  }
-
   #writePending (): void {
-    const buffer = Buffer.from(this.#pending)
-    if (this.#options.durability === 'fsync' && this.#end + buffer.length > this.#zeroed) this.#fillAhead()
-    this.#write(buffer)
+    const group = Buffer.from(this.#pending)
+    this.#file.write(group)
     this.#last += this.#pendingLines
     this.#pending = ''
     this.#pendingLines = 0
-    if (this.#options.durability === 'fsync') this.#unsynced.push(buffer)
-    else this.#settleAt(this.#last, this.#end)
+    if (this.#options.durability === 'fsync') this.#unsynced.push(group)
+    else this.#markSafe(this.#last, this.#file.end)
     this.#report(false)
   }
 
-  /** When there is no room, the write itself will tell. */
-  #fillAhead (): void {
-    const from = Math.max(this.#zeroed, this.#end)
-    try {
-      this.#zeroed = from + this.#io.writeSync(this.#descriptor, ZEROS, 0, ZEROS.length, from)
-    } catch {}
-  }
-
-  /** A full disk may cut a write short without an error; a failed one is cut off again. */
-  #write (buffer: Buffer): void {
-    let done = 0
-    try {
-      while (done < buffer.length) {
-        const bytes = this.#io.writeSync(this.#descriptor, buffer, done, buffer.length - done, this.#end + done)
-        if (bytes === 0) throw new Error('the disk took nothing')
-        done += bytes
-      }
-    } catch (error) {
-      cutOff(this.#descriptor, this.#end)
-      this.#zeroed = 0
-      throw error
-    }
-    this.#end += buffer.length
-  }
-
+  /** What the waiters append and wait for in their turn belongs to the next group. */
   #settle (): void {
     const written = this.#writtenWaiters
     const durable = this.#durableWaiters
-    if (written.length > 0) this.#writtenWaiters = []
-    if (durable.length > 0) this.#durableWaiters = []
+    this.#writtenWaiters = []
+    this.#durableWaiters = []
     runAll(written)
     if (this.#options.durability === 'os') {
       runAll(durable)
@@ -201,9 +158,14 @@ export class Spool {
       this.#syncWaiters = this.#syncWaiters.length === 0 ? durable : this.#syncWaiters.concat(durable)
       this.#sync()
     } else if (this.#unsynced.length > 0 && !this.#syncing) {
-      this.#lazy ??= setTimeout(() => { this.#lazy = undefined; this.#sync() }, LAZY_SYNC_MS).unref()
+      this.#lazy ??= setTimeout(() => this.#syncLazily(), LAZY_SYNC_MS).unref()
     }
     this.#idle?.()
+  }
+
+  #syncLazily (): void {
+    this.#lazy = undefined
+    if (this.#error === undefined) this.#sync()
   }
 
   #sync (): void {
@@ -211,19 +173,19 @@ export class Spool {
     this.#syncing = true
     const waiters = this.#syncWaiters
     const last = this.#last
-    const end = this.#end
-    const buffers = this.#unsynced.length
+    const end = this.#file.end
+    const groups = this.#unsynced.length
     this.#syncWaiters = []
-    this.#io.fdatasync(this.#descriptor, (error) => {
+    this.#file.sync((error) => {
       this.#syncing = false
-      if (error === null || error === undefined) this.#synchronized(last, end, buffers, waiters)
+      if (error === null || error === undefined) this.#synchronized(last, end, groups, waiters)
       else this.#syncFailed(error, waiters)
     })
   }
 
-  #synchronized (last: number, end: number, buffers: number, waiters: Done[]): void {
-    this.#settleAt(last, end)
-    this.#unsynced = this.#unsynced.length === buffers ? [] : this.#unsynced.slice(buffers)
+  #synchronized (last: number, end: number, groups: number, waiters: Done[]): void {
+    this.#markSafe(last, end)
+    this.#unsynced = this.#unsynced.length === groups ? [] : this.#unsynced.slice(groups)
     this.#syncFailures = 0
     this.#recovered()
     runAll(waiters)
@@ -243,27 +205,28 @@ export class Spool {
       return this.#failed(error)
     }
     this.#syncWaiters = waiters.concat(this.#syncWaiters)
-    if (this.#attempt(() => this.#replaceSegment())) this.#sync()
+    if (this.#attempt(() => this.#replaceFile())) this.#sync()
+  }
+
+  #createFile (): SegmentFile {
+    const { directory, chain, durability, io = fs } = this.#options
+    return new SegmentFile({ directory, chain, first: this.#safe + 1, durable: durability === 'fsync', io })
   }
 
   /** Goes on in a new file right behind what is safe; records that were written after that are written again. */
-  #replaceSegment (): void {
-    const { segment, descriptor } = createSegment(this.#options.directory, this.#options.chain, this.#safe + 1)
-    const old = this.#descriptor
-    cutOff(old, this.#safeEnd)
-    this.#options.onProgress({ segment: this.#segment, end: this.#safeEnd, last: this.#safe, sealed: true })
-    this.#segment = segment
-    this.#descriptor = descriptor
-    this.#end = segment.start
-    this.#safeEnd = segment.start
-    this.#zeroed = 0
-    fs.close(old, () => {})
-    if (this.#options.durability === 'fsync') syncDirectory(this.#options.directory)
-    for (const buffer of this.#unsynced) this.#write(buffer)
+  #replaceFile (): void {
+    const file = this.#createFile()
+    this.#options.onProgress({ segment: this.#file.segment, end: this.#safeEnd, last: this.#safe, sealed: true })
+    this.#file.close(this.#safeEnd)
+    this.#file = file
+    this.#safeEnd = file.end
+    this.#incomplete = true
+    for (const group of this.#unsynced) file.write(group)
+    this.#incomplete = false
     this.#report(false)
   }
 
-  #settleAt (last: number, end: number): void {
+  #markSafe (last: number, end: number): void {
     this.#safe = last
     this.#safeEnd = end
   }
@@ -289,8 +252,9 @@ export class Spool {
   /** A full disk has room again in the same file; after any other error the file is not trusted. */
   #tryAgain (): void {
     this.#retry = undefined
-    if (this.#syncFailures === 0 && isFull(this.#error)) return this.#flush()
-    if (!this.#attempt(() => this.#replaceSegment())) return
+    if (this.#syncing) return this.#failed(this.#error ?? new Error('the disk is slow'))
+    if (this.#syncFailures === 0 && !this.#incomplete && isFull(this.#error)) return this.#flush()
+    if (!this.#attempt(() => this.#replaceFile())) return
     if (this.#unsynced.length > 0) this.#sync()
     this.#schedule()
   }
@@ -311,18 +275,16 @@ export class Spool {
   }
 
   #report (sealed: boolean): void {
-    this.#options.onProgress({ segment: this.#segment, end: this.#end, last: this.#last, sealed })
+    this.#options.onProgress({ segment: this.#file.segment, end: this.#file.end, last: this.#last, sealed })
   }
 
   async #close (): Promise<void> {
-    let failure: Error | undefined
-    await new Promise<void>(resolve => this.durable((error) => { failure = error; resolve() }))
+    const failure = await new Promise<Error | undefined>(resolve => this.durable(resolve))
     while (this.#syncing) await new Promise<void>(resolve => { this.#idle = resolve })
-    if (this.#retry !== undefined) clearTimeout(this.#retry)
-    if (this.#lazy !== undefined) clearTimeout(this.#lazy)
+    clearTimeout(this.#retry)
+    clearTimeout(this.#lazy)
     this.#report(true)
-    cutOff(this.#descriptor, this.#end)
-    fs.closeSync(this.#descriptor)
+    this.#file.close(this.#file.end)
     if (failure !== undefined) throw failure
   }
 }
@@ -340,19 +302,4 @@ function runAll (waiters: readonly Done[], error?: Error): void {
 
 function isFull (error: Error | undefined): boolean {
   return error !== undefined && 'code' in error && (error.code === 'ENOSPC' || error.code === 'EDQUOT')
-}
-
-/** Best effort: a reader also stops at zeros, and where the next segment begins. */
-function cutOff (descriptor: number, end: number): void {
-  try { fs.ftruncateSync(descriptor, end) } catch {}
-}
-
-/** The new name itself has to survive a power cut. */
-function syncDirectory (directory: string): void {
-  const descriptor = fs.openSync(directory, 'r')
-  try {
-    fs.fsyncSync(descriptor)
-  } finally {
-    fs.closeSync(descriptor)
-  }
 }

@@ -109,10 +109,10 @@ export class Channel {
     this.#queue += line
     if (this.#scheduled) return
     this.#scheduled = true
-    setImmediate(() => this.#flush())
+    process.nextTick(this.#flush) // after all microtasks: whatever else is ready in this turn goes along
   }
 
-  #flush (): void {
+  readonly #flush = (): void => {
     this.#scheduled = false
     const lines = this.#queue
     this.#queue = ''

@@ -27,7 +27,7 @@ async function gateway (t: Test, { specs, redisUrl, maxWindows, clock = { now: s
   app.get<{ Querystring: Record<string, string> }>('/call', async (request) => {
     const { user = 'alice', roles = 'user', kind = 'tool', target = 'files/read', address = '10.0.0.1' } = request.query
     const [upstream = '', tool = ''] = target.split('/')
-    const state = await app.limits.check(request, { principal: { id: user, roles: roles.split(',') }, kind: kind as 'tool', upstream, tool, address })
+    const state = await app.limits.check({ principal: { id: user, roles: roles.split(',') }, kind: kind as 'tool', upstream, tool, address })
     return state ?? { unlimited: true }
   })
   t.teardown(() => app.close())

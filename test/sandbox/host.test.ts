@@ -40,6 +40,13 @@ t.test('without bubblewrap nothing starts, and the message says how to install i
   await t.rejects(sandbox.spawn(specFor(['true'])), { name: 'SandboxError', message: /not installed.*Install it: / })
 })
 
+t.test('on another system nothing starts either', async (t) => {
+  const platform = Object.getOwnPropertyDescriptor(process, 'platform') ?? {}
+  Object.defineProperty(process, 'platform', { ...platform, value: 'darwin' })
+  t.teardown(() => Object.defineProperty(process, 'platform', platform))
+  t.match(await openSandbox('bubblewrap', { allowUnsandboxed: true }).selfTest(), { ok: false, reason: /only be sandboxed on Linux/, hint: /Linux container/ })
+})
+
 t.test('a host that hinders bubblewrap is explained', async (t) => {
   const hosts: [name: string, complaint: string, hint: RegExp][] = [
     ['docker', 'No permissions to create new namespace, likely because the kernel does not allow non-privileged user namespaces.', /docker\/seccomp\.json/],

@@ -1,0 +1,163 @@
+import { execFileSync } from 'node:child_process'
+import fs from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+import t from 'tap'
+import type { Test } from 'tap'
+
+import type { Database } from '../../db/connect.ts'
+import type { Ledger } from '../../src/ledger/ledger.ts'
+import type { Io } from '../../src/ledger/segment-file.ts'
+import { durable, intent, outcome, temporaryDirectory, testLedger, written } from '../support/ledger.ts'
+import { testDatabase } from '../support/postgres.ts'
+
+/** Records in the table in the order of their numbers; fails when there is a gap or a duplicate. */
+async function recordsOf (t: Test, { pool }: Database): Promise<string[]> {
+  const { rows } = await pool.query<{ seq: number, record: string }>("select seq::int, kind || ' ' || record as record from ledger.event where kind <> 'recovered' order by seq")
+  t.strictSame(rows.map(({ seq }) => seq), rows.map((_, index) => index + 1))
+  return rows.map(({ record }) => record)
+}
+
+/** Appends until the ledger refuses. Returns the records that were acknowledged as durable. */
+async function fill (ledger: Ledger, bytes: number): Promise<string[]> {
+  const acknowledged: string[] = []
+  for (let n = 0; n < 10_000; n++) {
+    try {
+      ledger.append(intent(`n${n}`, { args: JSON.stringify({ text: 'x'.repeat(bytes) }) }))
+      await durable(ledger)
+      acknowledged.push(`call n${n}`)
+    } catch {
+      return acknowledged
+    }
+  }
+  throw new Error('it never refused')
+}
+
+/** A file system of one mebibyte; where one may not be mounted, writes that fail as if it were. */
+function tinyDisk (t: Test): { directory: string, io?: Io, free: () => void } {
+  const directory = temporaryDirectory(t)
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', directory], { stdio: 'ignore' })
+  } catch {
+    return { directory, ...limitedWrites() }
+  }
+  t.teardown(() => execFileSync('umount', ['--lazy', directory]))
+  const ballast = join(directory, 'ballast')
+  fs.writeFileSync(ballast, Buffer.alloc(200 * 1024))
+  return { directory, free: () => fs.rmSync(ballast) }
+}
+
+function limitedWrites (): { io: Io, free: () => void } {
+  let room = 800 * 1024
+  const writeSync = (descriptor: number, buffer: Buffer, offset: number, length: number, position: number): number => {
+    const most = Math.min(length, room - position)
+    if (most <= 0) throw Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' })
+    return fs.writeSync(descriptor, buffer, offset, most, position)
+  }
+  return { io: { writeSync: writeSync as Io['writeSync'], fdatasync: fs.fdatasync }, free: () => { room = Infinity } }
+}
+
+t.test('a full disk refuses calls, loses nothing that was acknowledged, and recovers by itself', async t => {
+  const database = await testDatabase(t)
+  const { directory, io, free } = tinyDisk(t)
+  // The database is away, so that nothing is deleted from the spool.
+  let away = true
+  const pool = new Proxy(database.pool, { get: (target, name) => name === 'query' && away ? async () => { throw new Error('away') } : Reflect.get(target, name) as unknown })
+  const ledger = testLedger(t, { db: database.db, pool }, directory, { audit: { durability: 'fsync', maxOutage: 600_000, spoolMax: 1e9 }, ...(io !== undefined && { io }) })
+  const acknowledged = await fill(ledger, 3_000)
+  t.ok(acknowledged.length > 50)
+  t.match(ledger.status, { healthy: false, reason: /ENOSPC/ })
+  t.throws(() => ledger.append(intent('refused')), { code: 'PORTCULLIS_LEDGER_UNAVAILABLE' })
+  ledger.append(outcome('n0'), { force: true })
+  await t.rejects(written(ledger), /ENOSPC/, 'an outcome is taken, but nobody is told that it is written')
+
+  free()
+  while (!ledger.status.healthy) await sleep(20)
+  ledger.append(intent('after'))
+  await durable(ledger)
+  away = false
+  await ledger.close()
+  const records = await recordsOf(t, database)
+  t.strictSame(records.slice(0, acknowledged.length), acknowledged)
+  t.strictSame(records.slice(-2), ['outcome n0', 'call after'], 'what waited for room comes in order')
+})
+
+/** fdatasync that fails as often as told, as if the device had dropped the pages. */
+function failingSync (): { io: Io, fail: (times: number) => void, syncs: () => number } {
+  let failures = 0
+  let syncs = 0
+  const fdatasync = (descriptor: number, done: (error: NodeJS.ErrnoException | null) => void): void => {
+    syncs++
+    if (failures-- > 0) setImmediate(() => done(Object.assign(new Error('EIO: i/o error, fdatasync'), { code: 'EIO' })))
+    else fs.fdatasync(descriptor, done)
+  }
+  return { io: { writeSync: fs.writeSync, fdatasync: fdatasync as Io['fdatasync'] }, fail: (times) => { failures = times }, syncs: () => syncs }
+}
+
+t.test('an fsync that fails once costs the segment, not the call: the records are written again to a new one', async t => {
+  const database = await testDatabase(t)
+  const data = temporaryDirectory(t)
+  const { io, fail } = failingSync()
+  const ledger = testLedger(t, database, data, { io })
+  for (let n = 0; n < 20; n++) {
+    if (n === 7 || n === 13) fail(1)
+    ledger.append(intent(`n${n}`))
+    ledger.append(outcome(`n${n}`))
+    await durable(ledger)
+  }
+  t.ok(ledger.status.healthy)
+  await ledger.close()
+  t.strictSame(await recordsOf(t, database), Array.from({ length: 20 }, (_, n) => [`call n${n}`, `outcome n${n}`]).flat())
+  t.strictSame(fs.readdirSync(join(data, 'ledger')), [])
+})
+
+t.test('an fsync that goes on failing refuses calls until the device works again', async t => {
+  const database = await testDatabase(t)
+  const { io, fail } = failingSync()
+  const ledger = testLedger(t, database, temporaryDirectory(t), { io })
+  ledger.append(intent('before'))
+  await durable(ledger)
+  fail(Infinity)
+  ledger.append(intent('during'))
+  await t.rejects(durable(ledger), /EIO/, 'the call that waits for it is told')
+  t.throws(() => ledger.append(intent('refused')), { code: 'PORTCULLIS_LEDGER_UNAVAILABLE' })
+  ledger.append(outcome('during', { outcome: 'refused' }), { force: true })
+  await sleep(600)
+  t.notOk(ledger.status.healthy)
+  fail(0)
+  while (!ledger.status.healthy) await sleep(20)
+  ledger.append(intent('after'))
+  await durable(ledger)
+  await ledger.close()
+  t.strictSame(await recordsOf(t, database), ['call before', 'call during', 'outcome during', 'call after'])
+})
+
+t.test('records that were appended while an fsync ran wait for the next one, all of them for one', async t => {
+  const database = await testDatabase(t)
+  const { io, syncs } = failingSync()
+  const ledger = testLedger(t, database, temporaryDirectory(t), { io })
+  const waits: Promise<void>[] = []
+  for (let turn = 0; turn < 3; turn++) {
+    for (let n = 0; n < 100; n++) {
+      ledger.append(intent(`n${turn}-${n}`))
+      waits.push(durable(ledger))
+    }
+    await new Promise(resolve => setImmediate(resolve))
+  }
+  await Promise.all(waits)
+  t.ok(syncs() <= 3, `${syncs()} for 300 records`)
+})
+
+t.test('a spool of many segments is shipped in order and deleted as it goes', async t => {
+  const database = await testDatabase(t)
+  const data = temporaryDirectory(t)
+  const ledger = testLedger(t, database, data, { segmentBytes: 20_000 })
+  for (let n = 0; n < 1_000; n++) {
+    ledger.append(intent(`n${n}`))
+    if (n % 7 === 0) await durable(ledger)
+  }
+  await ledger.close()
+  t.strictSame(await recordsOf(t, database), Array.from({ length: 1_000 }, (_, n) => `call n${n}`))
+  t.strictSame(fs.readdirSync(join(data, 'ledger')), [])
+})
