@@ -79,7 +79,7 @@ function openPool (url: string, log: Log | undefined): pg.Pool {
     idle_in_transaction_session_timeout: 30_000,
   })
   // An idle connection that breaks is reported here; without a listener it would end the process.
-  pool.on('error', (err: Error) => log?.warn({ err }, 'a database connection was lost'))
+  pool.on('error', (err: Error) => { if (!pool.ending) log?.warn({ err }, 'a database connection was lost') })
   // The same for one that breaks while it is checked out; the query that waits on it fails by itself.
   pool.on('connect', client => { client.on('error', () => {}) })
   return pool

@@ -1,4 +1,4 @@
-/** Says where the documentation is not true: links that lead nowhere, npm scripts and environment variables that do not exist. */
+/** Says where the documentation is not true: links that lead nowhere, files, npm scripts and environment variables that do not exist. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
 
@@ -12,7 +12,7 @@ const { scripts } = JSON.parse(read('package.json'))
 const variables = read('src/config/environment.ts')
 
 const problems = pages.flatMap(page => read(page).split('\n').flatMap((line, index) => {
-  const found = [...brokenLinks(page, line), ...unknownScripts(line), ...unknownVariables(line)]
+  const found = [...brokenLinks(page, line), ...missingFiles(line), ...unknownScripts(line), ...unknownVariables(line)]
   return found.map(problem => `${page}:${index + 1} ${problem}`)
 }))
 for (const problem of problems) console.error(problem)
@@ -27,6 +27,13 @@ function brokenLinks (page, line) {
     if (anchor === undefined || !file.endsWith('.md')) return []
     return anchorsOf(file).has(anchor) ? [] : [`no such heading in ${relative(root, file)}: #${anchor}`]
   })
+}
+
+/** Files and folders of the project that the text names as code. */
+function missingFiles (line) {
+  return [...line.matchAll(/`((?:src|plugins|db|test|bench|scripts|docs|docker|schema|\.ci)\/[\w./-]*)/g)]
+    .filter(([, path]) => !existsSync(join(root, path)))
+    .map(([, path]) => `no such file: ${path}`)
 }
 
 /** Headings as GitHub turns them into anchors, and anchors written out. */

@@ -19,7 +19,7 @@ function modernHeaders (method: string, name?: string): Record<string, string> {
 }
 
 t.test('the wire, edge by edge', async (t) => {
-  const gateway = await startGateway(t)
+  const gateway = await startGateway(t, { yaml: { roles: { user: { allow: ['fixture/*'], deny: ['fixture/secret'] }, visitor: { allow: [] } } } })
   const token = await gateway.addUser('alice', ['user'])
   const other = await gateway.addUser('mallory', ['user'])
   const send = async (body: unknown, headers: Record<string, string> = {}, path = '/mcp/fixture', bearer: string | undefined = token): Promise<Answer> => {
@@ -152,7 +152,7 @@ t.test('the wire, edge by edge', async (t) => {
   })
 
   await t.test('an upstream that is not there and one that is not for you are the same 404', async (t) => {
-    const nobody = await gateway.addUser('nobody', [])
+    const nobody = await gateway.addUser('nobody', ['visitor'])
     const hidden = await send(rpc('initialize', initialize), {}, '/mcp/fixture', nobody)
     const absent = await send(rpc('initialize', initialize), {}, '/mcp/absence', nobody)
     t.equal(hidden.status, 404)
