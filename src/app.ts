@@ -72,6 +72,7 @@ export async function openGateway (config: Config, log: Log): Promise<Gateway> {
     const metricsServer = own(await startMetricsServer({ ...config.metrics, registry: measured.registry, hosts: config.server.hosts, log }))
     const firstAdmin = await app.identity.firstStart(config.adminPassword)
     const url = await app.listen({ host: config.server.host, port: config.server.port })
+    ledger.append({ kind: 'config', record: ledger.newRecord(), outcome: 'ok', policy: config.version, detail: { file: config.file, upstreams: [...config.upstreams.keys()], roles: [...config.roles.keys()] } })
     ledger.append({ kind: 'gateway', record: ledger.newRecord(), outcome: 'ok', policy: config.version, detail: { event: 'start', version, url, metrics: metricsServer.address?.port } })
     let closing: Promise<void> | undefined
     return {
@@ -115,8 +116,10 @@ async function caughtUp (ledger: Ledger, log: Log): Promise<void> {
 async function shutDown (app: FastifyInstance, gate: Gate, closers: readonly (() => Promise<unknown>)[], drainMs: number): Promise<void> {
   gate.streams.close()
   const closed = app.close()
+  // A connection whose last call ends now would otherwise be kept alive until its client lets go.
+  const hangUp = setInterval(() => app.server.closeIdleConnections(), 50)
   await gate.supervisor.close(drainMs)
-  await closed
+  await closed.finally(() => clearInterval(hangUp))
   gate.ledger.append({ kind: 'gateway', record: gate.ledger.newRecord(), outcome: 'ok', detail: { event: 'stop' } }, { force: true })
   for (const close of closers) await close()
 }

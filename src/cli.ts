@@ -6,7 +6,6 @@ import { tokenCommands } from './commands/token-commands.ts'
 import { userCommands } from './commands/user-commands.ts'
 import { ConfigError, environment, formatProblem, loadConfig } from './config/config.ts'
 import { Refusal } from './errors.ts'
-import { serve } from './main.ts'
 import { version } from './version.ts'
 
 const out = (text: string): void => { process.stdout.write(text) }
@@ -38,6 +37,7 @@ function program (): Command {
     .addOption(configOption())
     .option('--allow-unsandboxed', 'run upstreams that say `sandbox: none`', false)
     .action(async ({ config, allowUnsandboxed }: { config?: string, allowUnsandboxed: boolean }) => {
+      const { serve } = await import('./main.ts') // the other commands start faster without it
       await serve(loadConfig(environment(), { file: config, allowUnsandboxed }), out)
     })
   portcullis.command('check')

@@ -1,5 +1,5 @@
-import { spawnSync } from 'node:child_process'
-import { existsSync, readFileSync } from 'node:fs'
+import { spawn, spawnSync } from 'node:child_process'
+import { cpSync, existsSync, mkdirSync, readFileSync, symlinkSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -7,6 +7,8 @@ import t from 'tap'
 import { parse } from 'yaml'
 
 import { variables } from '../src/config/environment.ts'
+import { freePort, until } from './support/gateway.ts'
+import { testDatabase } from './support/postgres.ts'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 
@@ -89,6 +91,29 @@ t.test('what the image copies exists and is not kept out of the build', async t 
       t.ok(ignored.includes(`!${file}`), `${file} in .dockerignore`)
     }
   }
+})
+
+t.test('the files of the image are enough to serve', async t => {
+  const image = t.testdir()
+  const last = dockerfile.slice(dockerfile.lastIndexOf('FROM '))
+  for (const [, from, files = '', to = ''] of last.matchAll(/^COPY (--from=build )?(.+) (\S+)$/gm)) {
+    for (const file of files.replaceAll('/app/', '').split(' ')) {
+      const target = to.endsWith('/') ? join(image, to, file) : join(image, to)
+      mkdirSync(dirname(target), { recursive: true })
+      if (file === 'node_modules') symlinkSync(join(root, file), target)
+      else cpSync(join(root, file), target, { recursive: true })
+      t.ok(from === undefined || existsSync(target))
+    }
+  }
+  const database = await testDatabase(t)
+  const port = await freePort()
+  const env = { PATH: process.env['PATH'], DATABASE_URL: database.url, PORT: String(port), METRICS_PORT: String(await freePort()), PORTCULLIS_DATA: join(image, 'data'), LOG_LEVEL: 'warn' }
+  const gateway = spawn(process.execPath, ['dist/src/cli.js', 'serve'], { cwd: image, env, stdio: 'ignore' })
+  t.teardown(() => gateway.kill('SIGKILL'))
+  const ended = new Promise(resolve => gateway.once('exit', resolve))
+  await until(async () => gateway.exitCode !== null || await fetch(`http://127.0.0.1:${port}/livez`).then(({ ok }) => ok, () => false), 20_000)
+  gateway.kill('SIGTERM')
+  t.equal(await ended, 0)
 })
 
 t.test('the seccomp profile lets the sandbox be built, and little else', async t => {

@@ -36,6 +36,7 @@ export type Row = Record<string, unknown>
 /** A running gateway with its own database and folder, and the hands a test needs. */
 export interface TestGateway {
   readonly url: string
+  readonly metricsUrl: string
   readonly folder: string
   readonly database: Database
   readonly gateway: Gateway
@@ -97,6 +98,7 @@ export async function startGateway (t: Test, options: GatewayOptions = {}): Prom
   }
   return {
     url,
+    metricsUrl: `http://127.0.0.1:${config.metrics.port}/metrics`,
     folder,
     database,
     gateway,
