@@ -118,11 +118,16 @@ async function shutDown (app: FastifyInstance, gate: Gate, closers: readonly (()
   const closed = app.close()
   // A connection whose last call ends now would otherwise be kept alive until its client lets go.
   const hangUp = setInterval(() => app.server.closeIdleConnections(), 50)
-  await gate.supervisor.close(drainMs)
+  await gate.supervisor.close(drainMs, () => gate.work.calls > 0)
+  await Promise.race([closed, new Promise((resolve) => setTimeout(resolve, flushMs))])
+  app.server.closeAllConnections() // half a request, or a reader that does not read, must not keep the rest from closing
   await closed.finally(() => clearInterval(hangUp))
   gate.ledger.append({ kind: 'gateway', record: gate.ledger.newRecord(), outcome: 'ok', detail: { event: 'stop' } }, { force: true })
-  for (const close of closers) await close()
+  for (const close of closers) await close().catch((error: unknown) => gate.log.error({ err: error }, 'a part of the gateway did not close properly'))
 }
+
+/** Answers that are on their way out when the calls are done get this long, in milliseconds. */
+const flushMs = 1_000
 
 /** An event loop that is this late, in milliseconds, does nobody a favour by taking more in. */
 const maxLoopDelayMs = 2_000
@@ -155,11 +160,11 @@ async function compose (app: FastifyInstance, { config, log, database, watch, le
   await app.limits.restore((ms) => callsSince(database, ms))
 
   const policy = compilePolicy(config.roles)
-  const streams = new Streams((principal, upstream) => policy.reaches(principal, upstream))
   const sessions = new Sessions(app.identity.deriveKey('sessions'))
+  const streams = new Streams((principal, upstream) => policy.reaches(principal, upstream), (session) => sessions.touch(session))
   const supervisor: Supervisor = new Supervisor(config, cells.spawn, supervisorEvents({ log, ledger, metrics: measured, onNotification: (...news) => streams.publish(...news), onStarted: (instance) => applyLevel({ sessions }, instance) }))
   const catalog = createCatalog({ config, policy, supervisor, log })
-  const gate: Gate = { config, policy, limits: app.limits, guards: createGuards(config), ledger, supervisor, sessions, catalog, streams, metrics: measured, log }
+  const gate: Gate = { work: { calls: 0 }, config, policy, limits: app.limits, guards: createGuards(config), ledger, supervisor, sessions, catalog, streams, metrics: measured, log }
   app.identity.onChange((userId, standing) => {
     // A stream outlives the request that opened it: whether its credential still holds is asked anew.
     streams.recheck(userId, async (authorization) => await app.identity.authenticate(authorization))

@@ -60,8 +60,10 @@ export interface Arrival {
 export interface ReplyTo {
   /** Sends a message ahead of the answer, on the answer's own stream. Dropped when the client takes no stream. */
   notify (message: string): void
-  /** A comment on the stream, if there is one: keeps it open, says nothing. */
-  comment (text: string): void
+  /** The client takes a stream. */
+  readonly streams: boolean
+  /** A comment on the stream, if there is one: keeps it open, says nothing. False when the reader takes nothing any more. */
+  comment (text: string): boolean
   /** Ends this message's part of the exchange. `body` undefined: there is nothing to say (a notification). */
   finish (status: number, body: string | undefined, headers: Readonly<Record<string, string>>): void
 }

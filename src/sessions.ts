@@ -36,8 +36,9 @@ export class Session {
 
   remove (call: Call): void {
     const at = this.calls.indexOf(call)
+    if (at < 0) return
     const last = this.calls.pop()
-    if (at >= 0 && last !== undefined && at < this.calls.length) this.calls[at] = last
+    if (last !== undefined && at < this.calls.length) this.calls[at] = last
   }
 }
 
@@ -79,9 +80,18 @@ export class Sessions {
     return session?.principalId === principal.id ? session : undefined
   }
 
+  /** An open stream is a session in use, whether or not anything is called. */
+  touch (session: Session): void {
+    if (!this.#ended.has(session.id) && this.#live.get(session.id) !== session) this.#live.set(session.id, session)
+  }
+
   end (session: Session): void {
     this.#live.delete(session.id)
     this.#ended.set(session.id, true)
+  }
+
+  all (): Iterable<Session> {
+    return this.#live.values()
   }
 
   * of (principalId: string): Generator<Session> {
@@ -89,8 +99,8 @@ export class Sessions {
   }
 
   #revive (id: string): Session | undefined {
-    const [body, seal] = id.split('.')
-    if (id.length > 1024 || body === undefined || seal === undefined || this.#ended.has(id) || !same(seal, this.#seal(body))) return undefined
+    const [body, seal, more] = id.split('.')
+    if (id.length > 1024 || body === undefined || seal === undefined || more !== undefined || this.#ended.has(id) || !same(seal, this.#seal(body))) return undefined
     const [principalId, version, created, name, clientVersion] = JSON.parse(Buffer.from(body, 'base64url').toString('utf8')) as [string, string, number, string, string]
     if (Date.now() - created > maxAgeMs) return undefined
     const session = new Session(id, principalId, version, { name, version: clientVersion })

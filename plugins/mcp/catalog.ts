@@ -34,7 +34,10 @@ export function createCatalog ({ config, policy, supervisor, log }: { config: Co
 
   function visible (principal: Principal, upstream: string, method: ListMethod, items: readonly unknown[]): Item[] {
     const { kind, name } = lists[method]
-    return (items as Item[]).filter((item) => policy.decide(principal, { kind, upstream, name: String(item?.[name]) }).allowed)
+    return (items as (Item | null)[]).filter((item): item is Item => {
+      const given = item?.[name]
+      return typeof given === 'string' && policy.decide(principal, { kind, upstream, name: given }).allowed
+    })
   }
 
   async function findOwner (call: Call, uri: string): Promise<Target | undefined> {
@@ -61,14 +64,19 @@ export function createCatalog ({ config, policy, supervisor, log }: { config: Co
   /** One failing upstream never fails the list of the others. */
   async function itemsOf (call: Call, upstream: string, method: ListMethod): Promise<readonly Item[]> {
     try {
-      const instance = await supervisor.instance(upstream, ownerOf(call), call.era)
-      return await instance.list(method)
+      const items = (async () => await (await supervisor.instance(upstream, ownerOf(call), call.era)).list(method))()
+      return await within(listPatienceMs, items)
     } catch (error) {
       log.warn({ record: call.record, upstream, method, reason: error instanceof Error ? error.message : String(error) }, 'upstream left out of a merged list')
       return []
     }
   }
 }
+
+/** Characters a template may have to be looked at. */
+const maxTemplate = 2048
+/** A merged list does not wait longer than this for an upstream that is still starting, in milliseconds. */
+const listPatienceMs = 8_000
 
 function offers (item: Item, method: ListMethod, uri: string): boolean {
   const given = item[lists[method].name]
@@ -78,7 +86,8 @@ function offers (item: Item, method: ListMethod, uri: string): boolean {
 
 /** Does the URI fit the template's literal parts, in order? (RFC 6570; every expression stands for any text.) */
 function fits (template: string, uri: string): boolean {
-  const literals = template.split(/\{[^}]*\}/)
+  if (template.length > maxTemplate) return false
+  const literals = template.split(/\{[^{}]*\}/)
   const first = literals[0] ?? ''
   if (!uri.startsWith(first)) return false
   let at = first.length
@@ -89,6 +98,16 @@ function fits (template: string, uri: string): boolean {
   }
   const last = literals.at(-1) ?? ''
   return literals.length === 1 ? uri === first : uri.length - last.length >= at && uri.endsWith(last)
+}
+
+async function within<T> (milliseconds: number, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_resolve, reject) => { timer = setTimeout(() => reject(new Error(`nothing within ${milliseconds} ms`)), milliseconds) })
+  try {
+    return await Promise.race([work, late])
+  } finally {
+    clearTimeout(timer)
+  }
 }
 
 function unique (items: Item[], name: string): Item[] {

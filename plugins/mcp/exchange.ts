@@ -20,13 +20,16 @@ export function post (gate: Gate, pipeline: readonly Step[]): (request: FastifyR
     const arrival = arrivalOf(request, body.length)
     const streams = acceptsStream(request.headers.accept)
     const parsed = parseStrict(body)
-    const elements = Array.isArray(parsed.value) ? batchOf(gate, arrival, parsed.value) : undefined
+    const elements = Array.isArray(parsed.value) ? batchOf(gate, arrival, parsed) : undefined
     reply.hijack()
     const answer = new HttpReply(reply.raw, streams, elements?.length ?? 1, elements !== undefined)
     const calls = elements === undefined
       ? [new Call(gate.ledger.newRecord(), arrival, answer, parsed)]
-      : elements.map((value) => new Call(gate.ledger.newRecord(), arrival, answer, elementOf(value, parsed)))
-    if (isModernVersion(request.headers['mcp-protocol-version'])) reply.raw.once('close', () => leave(calls))
+      : elements.map((value) => new Call(gate.ledger.newRecord(), arrival, answer, { value, text: '', exotic: false }))
+    if (isModernVersion(request.headers['mcp-protocol-version'])) {
+      reply.raw.once('close', () => leave(calls))
+      if (reply.raw.destroyed) leave(calls)
+    }
     for (const call of calls) void walk(gate, pipeline, call)
   }
 }
@@ -39,6 +42,7 @@ export function arrivalOf (request: FastifyRequest, bytesIn: number): Arrival {
 
 /** Walks one message through the steps, in order; whatever happens, it is settled once. */
 async function walk (gate: Gate, pipeline: readonly Step[], call: Call): Promise<void> {
+  gate.work.calls++
   try {
     for (const step of pipeline) {
       const pending = step(call)
@@ -46,10 +50,21 @@ async function walk (gate: Gate, pipeline: readonly Step[], call: Call): Promise
     }
     settle(gate, call, call.answer ?? { kind: 'nothing' })
   } catch (error) {
-    if (!call.settled) return refuse(gate, call, error)
-    gate.log.error({ record: call.record, err: error }, 'a call could not be ended properly')
-    call.reply.finish(500, failure(call.id, -32603, 'Internal error of the gateway.', undefined), {})
+    turnDown(gate, call, error)
+  } finally {
+    gate.work.calls--
   }
+}
+
+/** Whatever goes wrong while a call is refused, its client is answered. */
+function turnDown (gate: Gate, call: Call, error: unknown): void {
+  try {
+    if (!call.settled) return refuse(gate, call, error)
+  } catch (cause) {
+    error = cause
+  }
+  gate.log.error({ record: call.record, err: error }, 'a call could not be ended properly')
+  call.reply.finish(500, failure(call.id, -32603, 'Internal error of the gateway.', undefined), {})
 }
 
 /**
@@ -61,18 +76,15 @@ function leave (calls: readonly Call[]): void {
 }
 
 /** Batches exist in 2025-03-26 only, and initialize is never part of one. */
-function batchOf (gate: Gate, arrival: Arrival, elements: unknown[]): unknown[] {
+function batchOf (gate: Gate, arrival: Arrival, { value, exotic }: StrictJson): unknown[] {
+  const elements = value as unknown[]
   const id = arrival.headers['mcp-session-id']
   const session = typeof id === 'string' ? gate.sessions.find(id, arrival.principal) : undefined
   if (session?.version !== '2025-03-26') throw new Refusal('PORTCULLIS_INVALID_REQUEST', { message: 'Batches are not part of this protocol revision: send one message a request.' })
   if (elements.length === 0 || elements.length > maxBatch) throw new Refusal('PORTCULLIS_INVALID_REQUEST', { message: `A batch has 1 to ${maxBatch} messages.` })
+  // Re-serialised, since the text of the whole batch says nothing about one element's numbers.
+  if (exotic) throw new Refusal('PORTCULLIS_INVALID_REQUEST', { message: 'A batch cannot carry numbers beyond 15 digits or with a fraction or exponent: send that message on its own.' })
   return elements
-}
-
-/** Re-serialised, since the text of the whole batch says nothing about one element's numbers. */
-function elementOf (value: unknown, batch: StrictJson): StrictJson {
-  if (batch.exotic) throw new Refusal('PORTCULLIS_INVALID_REQUEST', { message: 'A batch cannot carry numbers beyond 15 digits or with a fraction or exponent: send that message on its own.' })
-  return { value, text: '', exotic: false }
 }
 
 function acceptsStream (accept: string | undefined): boolean {

@@ -39,7 +39,7 @@ const handlers: Readonly<Record<string, Handler>> = {
 /** forward: the message goes to who answers it: the upstream's instance, or the gateway itself. */
 export function forward (gate: Gate): Step {
   return async (call) => {
-    if (call.message.kind === 'response') {
+    if (call.message.kind === 'response' || call.spec === undefined) {
       call.answer = { kind: 'nothing' } // nothing was asked of this client, so there is nothing it can answer
       return
     }

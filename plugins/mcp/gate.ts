@@ -16,6 +16,8 @@ export type Step = (call: Call) => void | Promise<void>
 
 /** What the steps work with. Built once in app.ts. */
 export interface Gate {
+  /** How many messages are on their way through the pipeline. */
+  readonly work: { calls: number }
   readonly config: Config
   readonly policy: Policy
   readonly limits: FastifyInstance['limits']

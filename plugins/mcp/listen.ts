@@ -5,6 +5,7 @@ import { notification } from '../../src/protocol/reply.ts'
 import { ownResult } from '../../src/bridge/result.ts'
 import { Refusal } from '../../src/errors.ts'
 import type { Gate } from './gate.ts'
+import { maxStreams } from './open.ts'
 
 /** What a listen may ask for here → the notification it stands for. */
 const kinds = {
@@ -18,6 +19,9 @@ const kinds = {
  * lasts until the client leaves or the gateway stops.
  */
 export async function listen (gate: Gate, call: Call): Promise<Answered> {
+  if (call.givenUp !== undefined) throw call.givenUp
+  if (!call.reply.streams) throw new Refusal('PORTCULLIS_NOT_ACCEPTABLE', { message: 'A listen is answered by a stream: accept text/event-stream.' })
+  if (gate.streams.countOf(call.principal) >= maxStreams) throw new Refusal('PORTCULLIS_OVERLOADED', { message: `You have ${maxStreams} streams open already. Close one.` })
   const asked = call.params['notifications']
   if (!isObject(asked)) throw new Refusal('PORTCULLIS_INVALID_PARAMS', { message: 'params.notifications must be an object that says what to listen to.' })
   const honoured = Object.keys(kinds).filter((kind) => asked[kind] === true) as (keyof typeof kinds)[]

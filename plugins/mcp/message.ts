@@ -8,7 +8,8 @@ import type { Step } from './gate.ts'
 
 /**
  * message: what kind of message this is, in which era it is spoken, and whether that era has such a method.
- * The body decides the era; the version header is only compared with it.
+ * The body decides the era; the version header is only compared with it. A notification nobody knows is taken and
+ * goes nowhere, as JSON-RPC has it.
  */
 export function message (): Step {
   return (call) => {
@@ -18,8 +19,8 @@ export function message (): Step {
     else if (isModernVersion(header)) throw modernWithoutEnvelope(call, header)
     if (call.message.kind === 'response') return
     const spec = methods[call.method]
-    if (spec === undefined || spec.kind !== call.message.kind || !spec.eras.includes(call.era)) throw unknownMethod(call)
-    call.spec = spec
+    if (spec?.kind === call.message.kind && spec.eras.includes(call.era)) call.spec = spec
+    else if (call.message.kind === 'request') throw unknownMethod(call)
   }
 }
 

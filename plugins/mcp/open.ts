@@ -1,20 +1,33 @@
+import type { ServerResponse } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Refusal } from '../../src/errors.ts'
+import type { Entry } from '../../src/ledger/entry.ts'
 import { event, streamHeaders } from '../../src/protocol/sse.ts'
 import type { Session } from '../../src/sessions.ts'
 import type { Gate } from './gate.ts'
 
+/** Bytes that may wait for a slow reader; what is beyond is dropped, and a reader that stays there is hung up on. */
 const maxBuffered = 1024 * 1024
+/** Streams one principal may have open. */
+export const maxStreams = 100
+/** An ended stream whose reader does not let go is cut, after so many milliseconds. */
+const lingerMs = 1_000
 
-/** GET: a legacy session's stream for what upstreams say outside of any answer. One a session. */
+/**
+ * GET: a legacy session's stream for what upstreams say outside of any answer. One a session: a new one takes the
+ * place of the old, whose connection may be dead without anybody having noticed.
+ */
 export function open (gate: Gate): (request: FastifyRequest, reply: FastifyReply) => void {
   return (request, reply) => {
     const session = sessionOf(gate, request)
     const accept = request.headers.accept ?? '*/*'
     if (!accept.includes('text/event-stream') && !accept.includes('*/*')) throw new Refusal('PORTCULLIS_NOT_ACCEPTABLE', { message: 'A GET opens an event stream: accept text/event-stream.' })
-    if (gate.streams.ofSession(session) !== undefined) throw new Refusal('PORTCULLIS_INVALID_REQUEST', { message: 'This session has a stream open already.' })
+    gate.streams.ofSession(session)?.end()
+    if (gate.streams.countOf(request.principal) >= maxStreams) throw new Refusal('PORTCULLIS_OVERLOADED', { message: `You have ${maxStreams} streams open already. Close one.` })
+    gate.ledger.append(entryOf(gate, request, session))
     reply.hijack()
     const { raw } = reply
+    raw.on('error', () => {}) // the client left; there is nobody to tell
     raw.writeHead(200, [...streamHeaders])
     raw.flushHeaders()
     const { upstream } = request.params as { upstream?: string }
@@ -25,33 +38,50 @@ export function open (gate: Gate): (request: FastifyRequest, reply: FastifyReply
       endpoint: upstream,
       wants: undefined,
       meta: undefined,
-      send: (message) => { if (raw.writableLength < maxBuffered) raw.write(event(message)) },
-      comment: (text) => { raw.write(text) },
-      end: () => { raw.end() },
+      send: (message) => write(raw, event(message)),
+      comment: (text) => write(raw, text),
+      end: () => {
+        remove()
+        raw.end()
+        setTimeout(() => raw.destroy(), lingerMs).unref()
+      },
     })
     raw.once('close', remove)
+    if (raw.destroyed) remove()
   }
 }
 
-/** DELETE: the client ends its session. */
+/** DELETE: the client ends its session, and with it what was started for it alone. */
 export function close (gate: Gate): (request: FastifyRequest, reply: FastifyReply) => void {
   return (request, reply) => {
     const session = sessionOf(gate, request)
+    gate.ledger.append(entryOf(gate, request, session))
     gate.sessions.end(session)
     gate.streams.ofSession(session)?.end()
-    gate.ledger.append({
-      kind: 'session',
-      record: gate.ledger.newRecord(),
-      principal: { id: request.principal.id, name: request.principal.name },
-      token: request.principal.tokenId,
-      client: session.clientLabel,
-      session: session.label,
-      source: request.ip,
-      era: session.version,
-      method: 'DELETE',
-      outcome: 'ok',
-    })
+    gate.supervisor.endSession(request.principal.id, session.id).catch((error: unknown) => gate.log.error({ err: error }, 'instances of a session could not be ended'))
     void reply.code(204).send()
+  }
+}
+
+function write (raw: ServerResponse, text: string): boolean {
+  if (raw.writableEnded || raw.destroyed || raw.writableLength >= maxBuffered) return false
+  raw.write(text)
+  return true
+}
+
+function entryOf (gate: Gate, request: FastifyRequest, session: Session): Entry {
+  return {
+    kind: 'session',
+    record: gate.ledger.newRecord(),
+    principal: request.principal,
+    token: request.principal.tokenId,
+    client: session.clientLabel,
+    session: session.label,
+    source: request.ip,
+    era: session.version,
+    method: request.method,
+    outcome: 'ok',
+    policy: gate.config.version,
   }
 }
 

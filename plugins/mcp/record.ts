@@ -2,6 +2,8 @@ import type { Call } from '../../src/call.ts'
 import { Refusal } from '../../src/errors.ts'
 import type { Entry } from '../../src/ledger/entry.ts'
 import { isObject } from '../../src/protocol/message.ts'
+import { rawArguments } from '../../src/protocol/strict-json.ts'
+import { contentOf } from './content.ts'
 import type { Gate, Step } from './gate.ts'
 
 /** record: the intent is durable before anything is forwarded. No record, no call. */
@@ -23,8 +25,8 @@ export type Verdict = Pick<Entry, 'kind' | 'decision' | 'rule' | 'outcome' | 'co
 export function entryOf ({ config, guards }: Pick<Gate, 'config' | 'guards'>, call: Call, verdict: Verdict): Entry {
   const { principal, source, endpoint, bytesIn } = call.arrival
   const { target, session } = call
-  const args = call.params['arguments']
-  const kept = args === undefined ? undefined : guards.recordArguments(args)
+  const content = contentOf(call)
+  const kept = content === undefined ? undefined : guards.recordArguments(content, call.exotic && content === call.params['arguments'] ? rawArguments(call.text) : undefined)
   return {
     kind: verdict.kind,
     record: call.record,
@@ -37,11 +39,11 @@ export function entryOf ({ config, guards }: Pick<Gate, 'config' | 'guards'>, ca
     era: call.version === '' ? call.era : call.version,
     method: call.method,
     upstream: target === undefined ? endpoint : target.upstream,
-    target: target?.name,
+    target: target === undefined ? givenName(call) : target.name,
     args: kept?.text,
     digest: kept?.digest,
     decision: verdict.decision,
-    rule: verdict.rule ?? call.decision?.rule,
+    rule: verdict.rule ?? (verdict.decision === 'deny' && call.decision?.allowed === true ? undefined : call.decision?.rule),
     code: verdict.code,
     outcome: verdict.outcome,
     durationMs: verdict.durationMs,
@@ -49,6 +51,13 @@ export function entryOf ({ config, guards }: Pick<Gate, 'config' | 'guards'>, ca
     bytesOut: verdict.bytesOut,
     policy: config.version,
   }
+}
+
+/** What was named in vain is worth knowing too. */
+function givenName (call: Call): string | undefined {
+  const member = call.spec?.target?.member
+  const given = member === undefined ? undefined : call.params[member]
+  return typeof given === 'string' ? given : undefined
 }
 
 function clientOf ({ session, envelope, arrival }: Call): string {

@@ -66,7 +66,7 @@ function tellProgress (call: Call, params: Record<string, unknown>): void {
 /** A 2026-07-28 client hears log messages only when this very request asked for them. */
 function tellLog (call: Call, params: Record<string, unknown>): void {
   const wanted = call.era === 'modern' ? call.envelope?.logLevel : call.session?.logLevel ?? 'debug'
-  if (wanted !== undefined && isAtLeast(String(params['level']), wanted)) call.reply.notify(notification('notifications/message', params))
+  if (wanted !== undefined && isAtLeast(params['level'], wanted)) call.reply.notify(notification('notifications/message', params))
 }
 
 function tooLarge (size: number, max: number): Refusal {

@@ -11,7 +11,7 @@ const maxBuffered = 1024 * 1024
  */
 export class HttpReply implements ReplyTo {
   readonly #raw: ServerResponse
-  readonly #streams: boolean
+  readonly streams: boolean
   readonly #expected: number
   readonly #batch: boolean
   readonly #bodies: string[] = []
@@ -24,19 +24,22 @@ export class HttpReply implements ReplyTo {
    */
   constructor (raw: ServerResponse, streams: boolean, expected: number, batch: boolean) {
     this.#raw = raw
-    this.#streams = streams
+    this.streams = streams
+    raw.on('error', () => {}) // the client left; there is nobody to tell
     this.#expected = expected
     this.#batch = batch
   }
 
   notify (message: string): void {
-    if (!this.#streams || this.#over) return
+    if (!this.streams || this.#over) return
     this.#open()
     if (this.#raw.writableLength < maxBuffered) this.#raw.write(event(message))
   }
 
-  comment (text: string): void {
-    if (this.#streaming && !this.#over) this.#raw.write(text)
+  comment (text: string): boolean {
+    if (this.#over || this.#raw.writableLength >= maxBuffered) return false
+    if (this.#streaming) this.#raw.write(text)
+    return true
   }
 
   finish (status: number, body: string | undefined, headers: Readonly<Record<string, string>>): void {

@@ -2,6 +2,8 @@ import type { Answered, Call } from '../../src/call.ts'
 import { Refusal } from '../../src/errors.ts'
 import type { RefusalCode } from '../../src/errors.ts'
 import type { Entry } from '../../src/ledger/entry.ts'
+import { recordKey } from '../../src/protocol/era.ts'
+import { isObject } from '../../src/protocol/message.ts'
 import { failure, success } from '../../src/protocol/reply.ts'
 import { refusalReply, limitHeaders } from './refusal.ts'
 import type { Gate } from './gate.ts'
@@ -15,7 +17,7 @@ export function settle (gate: Gate, call: Call, answered: Answered): void {
   if (answered.kind === 'nothing' || id === undefined) return end(gate, call, 'ok', undefined, 202, undefined, {})
   if (answered.kind === 'result') return end(gate, call, answered.toolError ? 'tool_error' : 'ok', undefined, 200, success(id, answered.text), answered.headers === undefined ? limitHeaders(call.limit) : { ...limitHeaders(call.limit), ...answered.headers })
   const status = call.era === 'modern' && answered.code === -32601 ? 404 : 200
-  end(gate, call, 'error', String(answered.code), status, failure(id, answered.code, answered.message, answered.data), limitHeaders(call.limit))
+  end(gate, call, 'error', String(answered.code), status, failure(id, answered.code, answered.message, withRecord(answered.data, call.record)), limitHeaders(call.limit))
 }
 
 /** Ends a call that a step refused, or that failed on the way. Anything that is not a Refusal is our own fault. */
@@ -52,6 +54,12 @@ function end (gate: Gate, call: Call, outcome: Outcome, why: Refusal | string | 
     gate.log.error({ record: call.record, outcome, err: error }, 'a refusal could not be recorded')
     reply()
   }
+}
+
+/** An upstream's error leads to its record as everything else does; data that is no object is left as it is. */
+function withRecord (data: unknown, record: string): unknown {
+  if (data === undefined) return { [recordKey]: record }
+  return isObject(data) ? { ...data, [recordKey]: record } : data
 }
 
 const counted: Readonly<Record<Outcome, Parameters<Gate['metrics']['callEnded']>[2]>> = {

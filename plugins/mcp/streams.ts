@@ -8,7 +8,8 @@ import type { Instance } from '../../src/upstreams/instance.ts'
 
 /** One open stream that news of upstreams may go to: a legacy GET stream, or a 2026-07-28 listen. */
 export interface Stream {
-  readonly principal: Principal
+  /** Renewed when the rights of its owner change. */
+  principal: Principal
   /** The Authorization header it was opened with. */
   readonly authorization: string | undefined
   readonly session: Session | undefined
@@ -18,7 +19,8 @@ export interface Stream {
   /** Extra `_meta` of each notification, as subscriptions/listen requires. */
   readonly meta: Readonly<Record<string, unknown>> | undefined
   send (message: string): void
-  comment (text: string): void
+  /** Keeps it open; false when the reader takes nothing any more. */
+  comment (text: string): boolean
   /** Ends the stream for good, telling the client as its era does. */
   end (): void
 }
@@ -30,10 +32,15 @@ export class Streams {
   readonly #open = new Set<Stream>()
   readonly #timer: NodeJS.Timeout
   readonly #reaches: (principal: Principal, upstream: string) => boolean
+  readonly #touch: (session: Session) => void
 
-  /** @param reaches whether a principal may know of an upstream at all */
-  constructor (reaches: (principal: Principal, upstream: string) => boolean) {
+  /**
+   * @param reaches whether a principal may know of an upstream at all
+   * @param touch keeps the session of an open stream alive
+   */
+  constructor (reaches: (principal: Principal, upstream: string) => boolean, touch: (session: Session) => void) {
     this.#reaches = reaches
+    this.#touch = touch
     this.#timer = setInterval(() => this.#keepAlive(), keepAliveMs)
     this.#timer.unref()
   }
@@ -49,14 +56,21 @@ export class Streams {
   }
 
   ofSession (session: Session): Stream | undefined {
-    for (const stream of this.#open) if (stream.session === session) return stream
+    for (const stream of this.#open) if (stream.session?.id === session.id) return stream
     return undefined
+  }
+
+  /** How many streams a principal has open. */
+  countOf (principal: Principal): number {
+    let count = 0
+    for (const stream of this.#open) if (stream.principal.id === principal.id) count++
+    return count
   }
 
   /** Passes on what an upstream says outside of any answer. */
   publish (instance: Instance, method: string, params: Record<string, unknown>): void {
     if (changes.has(method)) return this.#toAll(instance, method, params, () => true)
-    if (method === 'notifications/resources/updated') return this.#toAll(instance, method, params, ({ session }) => session?.subscriptions.has(String(params['uri'])) === true)
+    if (method === 'notifications/resources/updated') return this.#toAll(instance, method, params, ({ session }) => typeof params['uri'] === 'string' && session?.subscriptions.has(params['uri']) === true)
     if (method === 'notifications/message') return this.#log(instance, params)
   }
 
@@ -66,16 +80,18 @@ export class Streams {
   }
 
   /** Ends the streams of a user whose credential is not honoured any more. */
-  recheck (userId: string, authenticate: (authorization: string | undefined) => Promise<unknown>): void {
-    for (const stream of [...this.#open]) if (stream.principal.id === userId) authenticate(stream.authorization).catch(() => stream.end())
+  recheck (userId: string, authenticate: (authorization: string | undefined) => Promise<Principal>): void {
+    for (const stream of [...this.#open]) {
+      if (stream.principal.id === userId) authenticate(stream.authorization).then((principal) => { stream.principal = principal }, () => stream.end())
+    }
   }
 
   /** An expired credential ends its stream, as it would end a request. */
   #keepAlive (): void {
     const now = Date.now()
     for (const stream of [...this.#open]) {
-      if (stream.principal.expiresAt <= now) stream.end()
-      else stream.comment(keepAlive)
+      if (stream.session !== undefined) this.#touch(stream.session)
+      if (stream.principal.expiresAt <= now || !stream.comment(keepAlive)) stream.end()
     }
   }
 
@@ -92,7 +108,7 @@ export class Streams {
     let heard = false
     this.#toAll(instance, 'notifications/message', params, ({ session }) => {
       heard ||= session !== undefined
-      return session !== undefined && (session.logLevel === undefined || isAtLeast(String(params['level']), session.logLevel))
+      return session !== undefined && (session.logLevel === undefined || isAtLeast(params['level'], session.logLevel))
     })
     if (!heard) instance.onlyCaller()?.log?.(params)
   }

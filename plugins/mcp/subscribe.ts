@@ -15,12 +15,14 @@ export async function subscribe (gate: Gate, call: Call): Promise<Answered> {
 export async function unsubscribe (gate: Gate, call: Call): Promise<Answered> {
   const uri = await subscribable(gate, call)
   call.session?.subscriptions.delete(uri)
-  const others = [...gate.sessions.of(call.principal.id)].some(({ subscriptions }) => subscriptions.has(uri))
+  // A shared instance has the subscriptions of everybody.
+  const sessions = call.instance?.owner === '*' ? gate.sessions.all() : gate.sessions.of(call.principal.id)
+  const others = [...sessions].some(({ subscriptions }) => subscriptions.has(uri))
   return others ? { kind: 'result', text: '{}', toolError: false } : await relay(gate, call)
 }
 
 async function subscribable (gate: Gate, call: Call): Promise<string> {
-  const instance = await instanceOf(gate, call)
+  const instance = call.instance ??= await instanceOf(gate, call)
   if (instance.era !== 'legacy') throw new Refusal('PORTCULLIS_UNKNOWN_METHOD', { message: `Method not found: ${call.method}` })
   return String(call.params['uri'])
 }

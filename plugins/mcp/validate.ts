@@ -3,6 +3,7 @@ import { Refusal } from '../../src/errors.ts'
 import { checkParamHeaders } from '../../src/protocol/modern.ts'
 import type { Instance, Item } from '../../src/upstreams/instance.ts'
 import { unknownTarget } from './authorize.ts'
+import { contentOf } from './content.ts'
 import type { Gate, Step } from './gate.ts'
 import { ownerOf } from './owner.ts'
 
@@ -33,8 +34,7 @@ export function validate ({ config, supervisor, guards }: Pick<Gate, 'config' | 
   }
 
   function checkPatterns (call: Call, target: Target): void {
-    const looked = target.kind === 'resource' ? { uri: target.name } : call.params['arguments']
-    const hit = guards.checkPatterns(looked, target)
+    const hit = guards.checkPatterns(contentOf(call), target)
     if (hit === null) return
     throw new Refusal('PORTCULLIS_BLOCKED', { message: `The arguments were blocked by the safety rule "${hit.name}". Do not send such input; ask the operator if it is needed.`, rule: hit.name, data: { guard: hit.name } })
   }

@@ -10,14 +10,18 @@ const reserved = new Set<string>([meta.protocolVersion, meta.clientInfo, meta.cl
 
 /**
  * The JSON text of params as the upstream gets them: the names it knows (`changes`), the gateway's progress token in
- * place of the caller's, the envelope its era wants, everything else as the caller sent it.
+ * place of the caller's, the envelope its era wants, the other members of its method as the caller sent them.
  * @param id the request id the gateway minted; also the progress token
  */
 export function paramsFor (call: Call, era: Era, id: number, changes: Readonly<Record<string, unknown>>): string {
   const given = call.params['_meta']
   const envelope = metaFor(isObject(given) ? given : undefined, call.era, era, id)
-  if (!call.exotic) return JSON.stringify({ ...call.params, ...changes, _meta: envelope })
-  const rest = JSON.stringify({ ...call.params, ...changes, _meta: envelope, arguments: undefined })
+  const params: Record<string, unknown> = {}
+  for (const member of call.spec?.members ?? []) params[member] = member in changes ? changes[member] : call.params[member]
+  params['_meta'] = envelope
+  if (!call.exotic) return JSON.stringify(params)
+  params['arguments'] = undefined
+  const rest = JSON.stringify(params)
   const args = rawArguments(call.text)
   if (args === undefined) return rest
   return `${rest.slice(0, -1)}${rest === '{}' ? '' : ','}"arguments":${args}}`

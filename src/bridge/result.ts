@@ -10,7 +10,7 @@ type Result = Extract<Answer, { kind: 'result' }>
  * the client's era wants. Where nothing has to be taken out, the upstream's own bytes are passed on.
  */
 export function resultFor (answer: Result, from: Era, to: Era, record: string, method: string): string {
-  if (answer.hasMeta || (from === 'modern' && to === 'legacy')) return rewrite(answer.text, from, to, record, method)
+  if (answer.hasMeta || answer.hasResultType || (from === 'modern' && (to === 'legacy' || method === 'resources/read'))) return rewrite(answer.text, from, to, record, method)
   const added = `"_meta":{"${recordKey}":"${record}"}${from === 'legacy' && to === 'modern' ? modernMembers(method) : ''}`
   return answer.text.length <= 2 || isEmpty(answer.text) ? `{${added}}` : `{${added},${answer.text.slice(answer.text.indexOf('{') + 1)}`
 }
@@ -35,8 +35,10 @@ function rewrite (text: string, from: Era, to: Era, record: string, method: stri
     delete result['cacheScope']
     delete given[meta.serverInfo]
   }
-  const missing = from === 'legacy' && to === 'modern' ? JSON.parse(`{${modernMembers(method).slice(1)}}`) as object : {}
-  return JSON.stringify({ ...missing, ...result, _meta: { ...given, [recordKey]: record } })
+  // What a legacy server says about a later revision is not its to say; and what was answered to one user is private.
+  const added = from === 'legacy' && to === 'modern' ? JSON.parse(`{${modernMembers(method).slice(1)}}`) as object : {}
+  const caching = from === 'modern' && to === 'modern' && method === 'resources/read' ? { cacheScope: 'private' } : {}
+  return JSON.stringify({ ...result, ...added, ...caching, _meta: { ...given, [recordKey]: record } })
 }
 
 function isEmpty (text: string): boolean {

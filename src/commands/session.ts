@@ -31,11 +31,10 @@ export async function inSession ({ env, out }: CommandContext, file: string | un
   const config = loadConfig(env, { file, allowUnsandboxed: true })
   const log = createLogger({ level: 'error' })
   const database = await openDatabase({ url: config.databaseUrl, data: config.data, log })
-  const ledger = openLedger({ data: config.data, database, audit: config.audit, log })
   try {
-    await work({ config, database, out, audit: auditIdentity(ledger) })
+    const ledger = openLedger({ data: config.data, database, audit: config.audit, log })
+    await work({ config, database, out, audit: auditIdentity(ledger) }).finally(() => ledger.close())
   } finally {
-    await ledger.close()
     await database.close()
   }
 }

@@ -12,7 +12,7 @@ export interface Guards {
   /** The deny rule that matched, or null. */
   checkPatterns (args: unknown, target: Target): { readonly name: string } | null
   /** What the record keeps of the arguments. */
-  recordArguments (args: unknown): { readonly text: string | undefined, readonly digest: string | undefined }
+  recordArguments (args: unknown, json?: string): { readonly text: string | undefined, readonly digest: string | undefined }
 }
 
 export function createGuards (config: Config): Guards {
@@ -30,6 +30,6 @@ export function createGuards (config: Config): Guards {
       return check(args)
     },
     checkPatterns: (args, { upstream, name }) => patterns.check(args, `${upstream}/${name}`),
-    recordArguments: (args) => recordArguments(args, config.audit.arguments, config.audit.redact),
+    recordArguments: (args, json) => recordArguments(args, config.audit.arguments, config.audit.redact, json),
   }
 }

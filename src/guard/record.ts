@@ -11,10 +11,9 @@ export interface RecordedArguments {
 
 const nothing: RecordedArguments = { text: undefined, digest: undefined }
 
-/** What the record keeps of a call's arguments, as `audit.arguments` says. `keys` are names to hide beside the built-in ones. */
-export function recordArguments (args: unknown, mode: AuditSpec['arguments'], keys: readonly string[]): RecordedArguments {
+/** What the record keeps of a call's arguments, as `audit.arguments` says. `keys` are names to hide beside the built-in ones, `json` the text they were sent as where it matters. */
+export function recordArguments (args: unknown, mode: AuditSpec['arguments'], keys: readonly string[], json = JSON.stringify(args)): RecordedArguments {
   if (mode === 'none' || args === undefined) return nothing
-  const json = JSON.stringify(args)
   const sum = digest(json)
   if (mode === 'digest') return { text: undefined, digest: sum }
   if (mode === 'full') return { text: json, digest: sum }

@@ -54,8 +54,8 @@ const parts: Readonly<Record<By, (facts: Known) => string | undefined>> = {
 
 /** There are as many resources as there are texts, so those of one upstream are counted together. */
 function toolPart ({ kind, upstream, tool }: Known): string {
-  if (kind === 'resource') return `${upstream} resources`
-  return kind === 'prompt' ? `${upstream}/${tool} prompt` : `${upstream}/${tool}`
+  // Names of prompts and resources are not known in advance: one count an upstream, so that inventing them gains nothing.
+  return kind === 'tool' ? `${upstream}/${tool}` : `${upstream} ${kind}s`
 }
 
 /** Named by the limit itself, so that replicas and restarts agree, and a changed limit begins anew. */
@@ -73,7 +73,7 @@ function keyOf (spec: LimitSpec, facts: Known): string | undefined {
 function subjectOf (spec: LimitSpec, { kind, upstream, tool }: Named): string {
   if (spec.by.includes('tool')) {
     if (tool === '?') return 'names that cannot be called'
-    return kind === 'resource' ? `resources of ${upstream}` : `${upstream}/${tool}`
+    return kind === 'tool' ? `${upstream}/${tool}` : `${kind}s of ${upstream}`
   }
   if (spec.tool !== undefined) return spec.tool
   return spec.by.includes('upstream') && upstream !== '?' ? upstream : ''

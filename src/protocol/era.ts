@@ -34,6 +34,6 @@ export function isLogLevel (level: unknown): level is LogLevel {
 }
 
 /** True when a message of `level` is at least as severe as `wanted`. */
-export function isAtLeast (level: string, wanted: LogLevel): boolean {
-  return (logLevels as readonly string[]).indexOf(level) >= logLevels.indexOf(wanted)
+export function isAtLeast (level: unknown, wanted: LogLevel): boolean {
+  return (logLevels as readonly unknown[]).indexOf(level) >= logLevels.indexOf(wanted)
 }

@@ -6,6 +6,8 @@ export interface MethodSpec {
   readonly eras: readonly Era[]
   /** Which member of params names what the message is about. */
   readonly target?: { readonly kind: 'tool' | 'prompt' | 'resource', readonly member: 'name' | 'uri' }
+  /** The members of params that go to an upstream; what no check looks at is not passed on. */
+  readonly members?: readonly string[]
   /** Counted by the rate limits. */
   readonly limited?: true
   /** A legacy message that may come before a session exists. */
@@ -18,21 +20,24 @@ const both: readonly Era[] = ['legacy', 'modern']
 const legacy: readonly Era[] = ['legacy']
 const modern: readonly Era[] = ['modern']
 
+/** What a 2026-07-28 client adds when it answers an upstream's `input_required`. */
+const retry = ['inputResponses', 'requestState']
+
 /** Every method of every revision that Portcullis serves. */
 export const methods: Readonly<Record<string, MethodSpec>> = Object.assign(Object.create(null) as object, {
   initialize: { kind: 'request', eras: legacy, sessionless: true },
   ping: { kind: 'request', eras: legacy, sessionless: true, unrecorded: true },
   'server/discover': { kind: 'request', eras: modern },
-  'tools/list': { kind: 'request', eras: both },
-  'prompts/list': { kind: 'request', eras: both },
-  'resources/list': { kind: 'request', eras: both },
-  'resources/templates/list': { kind: 'request', eras: both },
-  'tools/call': { kind: 'request', eras: both, target: { kind: 'tool', member: 'name' }, limited: true },
-  'prompts/get': { kind: 'request', eras: both, target: { kind: 'prompt', member: 'name' }, limited: true },
-  'resources/read': { kind: 'request', eras: both, target: { kind: 'resource', member: 'uri' }, limited: true },
-  'resources/subscribe': { kind: 'request', eras: legacy, target: { kind: 'resource', member: 'uri' } },
-  'resources/unsubscribe': { kind: 'request', eras: legacy, target: { kind: 'resource', member: 'uri' } },
-  'completion/complete': { kind: 'request', eras: both },
+  'tools/list': { kind: 'request', eras: both, members: ['cursor'] },
+  'prompts/list': { kind: 'request', eras: both, members: ['cursor'] },
+  'resources/list': { kind: 'request', eras: both, members: ['cursor'] },
+  'resources/templates/list': { kind: 'request', eras: both, members: ['cursor'] },
+  'tools/call': { kind: 'request', eras: both, target: { kind: 'tool', member: 'name' }, members: ['name', 'arguments', ...retry], limited: true },
+  'prompts/get': { kind: 'request', eras: both, target: { kind: 'prompt', member: 'name' }, members: ['name', 'arguments', ...retry], limited: true },
+  'resources/read': { kind: 'request', eras: both, target: { kind: 'resource', member: 'uri' }, members: ['uri', ...retry], limited: true },
+  'resources/subscribe': { kind: 'request', eras: legacy, target: { kind: 'resource', member: 'uri' }, members: ['uri'] },
+  'resources/unsubscribe': { kind: 'request', eras: legacy, target: { kind: 'resource', member: 'uri' }, members: ['uri'] },
+  'completion/complete': { kind: 'request', eras: both, members: ['ref', 'argument', 'context'] },
   'logging/setLevel': { kind: 'request', eras: legacy },
   'subscriptions/listen': { kind: 'request', eras: modern },
   'notifications/initialized': { kind: 'notification', eras: legacy, unrecorded: true },

@@ -67,7 +67,7 @@ export function checkParamHeaders (inputSchema: unknown, args: unknown, headers:
 function checkParam (suffix: string, value: unknown, headers: Headers): void {
   const name = `mcp-param-${suffix.toLowerCase()}`
   const header = single(headers, name)
-  const wanted = value === undefined || value === null ? undefined : String(value)
+  const wanted = value === undefined || value === null ? undefined : typeof value === 'object' ? JSON.stringify(value) : String(value)
   const actual = header === undefined ? undefined : decodeMirror(header)
   if (actual === wanted) return
   if (typeof value === 'number' && actual !== undefined && actual !== '' && Number(actual) === value) return
@@ -75,12 +75,12 @@ function checkParam (suffix: string, value: unknown, headers: Headers): void {
 }
 
 /** Which member of params Mcp-Name mirrors. */
-const named: Readonly<Record<string, string>> = { 'tools/call': 'name', 'prompts/get': 'name', 'resources/read': 'uri' }
+const named: ReadonlyMap<string, string> = new Map([['tools/call', 'name'], ['prompts/get', 'name'], ['resources/read', 'uri']])
 
 function checkMirrors (method: string, params: Params, headers: Headers): void {
   const mirroredMethod = single(headers, 'mcp-method')
   if (mirroredMethod !== method) throw mismatch('Mcp-Method', mirroredMethod, method)
-  const member = named[method]
+  const member = named.get(method)
   if (member === undefined) return
   const header = single(headers, 'mcp-name')
   if (header === undefined || decodeMirror(header) !== params[member]) throw mismatch('Mcp-Name', header, params[member])

@@ -53,10 +53,19 @@ function readAnswer (text: string, message: Record<string, unknown>): Answer | u
   if (!isObject(result)) return undefined
   return {
     kind: 'result',
-    text: resultText(text, message) ?? JSON.stringify(result),
+    text: resultText(text, message) ?? stringify(result),
     isError: result['isError'] === true,
     hasMeta: result['_meta'] !== undefined,
     hasResultType: result['resultType'] !== undefined,
+  }
+}
+
+/** Re-serialised; refused where it is nested so deeply that this cannot be done. */
+function stringify (result: Record<string, unknown>): string {
+  try {
+    return JSON.stringify(result)
+  } catch {
+    return '{"content":[{"type":"text","text":"The upstream\'s answer is nested too deeply to be passed on."}],"isError":true}'
   }
 }
 
@@ -66,7 +75,8 @@ function readAnswer (text: string, message: Record<string, unknown>): Answer | u
  * Anything else, or a result that hides further members behind its closing brace, takes the slow path.
  */
 function resultText (text: string, message: Record<string, unknown>): string | undefined {
-  if (Object.keys(message).length !== 3) return undefined
+  // A carriage return is white space in JSON, and ends a line in an event stream.
+  if (Object.keys(message).length !== 3 || text.includes('\r')) return undefined
   const id = String(message['id'])
   const head = `{"jsonrpc":"2.0","id":${id},"result":`
   const tail = `,"jsonrpc":"2.0","id":${id}}`

@@ -20,7 +20,7 @@ export interface ChannelHooks {
   /** A line that is not JSON-RPC. */
   noise (line: Buffer): void
   /** A message nobody waits for: late, repeated, forged, too long. */
-  dropped (reason: 'unmatched' | 'oversize' | 'progress' | 'request'): void
+  dropped (reason: 'unmatched' | 'oversize' | 'progress' | 'request' | 'unreadable'): void
 }
 
 interface InFlight { readonly sink: Sink, readonly method: string, readonly deadline: number }
@@ -119,7 +119,16 @@ export class Channel {
     if (!this.#stdin.destroyed && this.#stdin.writable) this.#stdin.write(lines)
   }
 
+  /** Whatever a child writes, it is its own problem: nothing it says may end more than its own calls. */
   #onLine (line: Buffer): void {
+    try {
+      this.#dispatch(line)
+    } catch {
+      this.#hooks.dropped('unreadable')
+    }
+  }
+
+  #dispatch (line: Buffer): void {
     const incoming = readIncoming(line)
     switch (incoming.kind) {
       case 'answer': return this.#onAnswer(incoming.id, incoming.answer)
@@ -146,7 +155,8 @@ export class Channel {
 
   /** Answers what an upstream asks: ping is answered here; nothing else was declared, so nothing else is served. */
   #onRequest (id: unknown, method: string): void {
-    if (typeof id !== 'string' && typeof id !== 'number') return this.#hooks.dropped('request')
+    const plain = typeof id === 'number' || (typeof id === 'string' && id.length <= 256)
+    if (!plain || this.queuedBytes > maxQueued) return this.#hooks.dropped('request')
     if (method === 'ping') return this.#write(`{"jsonrpc":"2.0","id":${JSON.stringify(id)},"result":{}}\n`)
     this.#hooks.dropped('request')
     this.#write(`{"jsonrpc":"2.0","id":${JSON.stringify(id)},"error":{"code":-32601,"message":"Method not found"}}\n`)

@@ -1,6 +1,8 @@
 const newline = 10
 /** How much of a dropped line is kept at either end: enough to find the id it answers. */
 const edge = 64
+/** Pieces of a line are joined now and then, so that one byte at a time does not cost an object each. */
+const maxParts = 512
 
 /**
  * Cuts a child's stdout into lines (MCP stdio: one JSON message a line). A line longer than `cap` bytes is dropped
@@ -43,6 +45,7 @@ export class LineReader {
     if (this.#length + part.length > this.#cap) return this.#drop(part)
     this.#parts.push(part)
     this.#length += part.length
+    if (this.#parts.length > maxParts) this.#parts = [Buffer.concat(this.#parts)]
   }
 
   #drop (part: Buffer): void {

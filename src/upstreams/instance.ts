@@ -35,6 +35,8 @@ export const ownEnvelope: Item = {
 const maxPages = 100
 /** Tools may be looked up again at most this often when a caller names one that is not in the list. */
 const relistMs = 5_000
+/** A server that has not answered server/discover by then is taken for one that does not know it. */
+const probeMs = 10_000
 
 /**
  * One live upstream process of one owner, in one era: introduced, its tools known, ready for calls.
@@ -50,6 +52,8 @@ export class Instance {
   lastUsed = Date.now()
   #tools: ReadonlyMap<string, Item> = new Map()
   #toolsAt = 0
+  #loading: Promise<void> | undefined
+  #stale = false
   #lists = new Map<ListMethod, Promise<readonly Item[]>>()
   readonly #channel: Channel
   readonly #timeoutMs: number
@@ -124,6 +128,7 @@ export class Instance {
 
   /** The definition of a tool. One that is not listed is looked for in a fresh list, since servers may add tools silently. */
   async tool (name: string): Promise<Item | undefined> {
+    await this.#loading
     const known = this.#tools.get(name)
     if (known !== undefined || Date.now() - this.#toolsAt < relistMs || this.introduction.capabilities['tools'] === undefined) return known
     await this.#loadTools()
@@ -153,10 +158,23 @@ export class Instance {
   }
 
   async #discover (timeoutMs: number): Promise<Item> {
-    const result = await this.#ask('server/discover', () => JSON.stringify({ _meta: ownEnvelope }), timeoutMs, true)
+    const result = await this.#ask('server/discover', () => JSON.stringify({ _meta: ownEnvelope }), Math.min(timeoutMs, probeMs), true).catch((error: unknown) => {
+      // Some servers exit on what they do not know, others keep silent: both may be of the other era.
+      throw error instanceof WrongEra ? error : new WrongEra('server/discover was not answered', { cause: error })
+    })
     const versions = result['supportedVersions']
     if (!Array.isArray(versions) || !versions.includes(modernVersions[0])) throw new WrongEra('server/discover names no version this gateway speaks')
     return result
+  }
+
+  /** However often the list changes meanwhile, there is one listing under way and at most one to follow. */
+  #reloadTools (): void {
+    this.#stale = this.#loading !== undefined
+    if (this.#stale) return
+    this.#loading = this.#loadTools().catch(() => {}).finally(() => { // asked for again when a tool is looked up
+      this.#loading = undefined
+      if (this.#stale) this.#reloadTools()
+    })
   }
 
   async #loadTools (): Promise<void> {
@@ -196,7 +214,7 @@ export class Instance {
   }
 
   #onNotification (method: string): void {
-    if (method === 'notifications/tools/list_changed') this.#loadTools().catch(() => {}) // asked for again when a tool is looked up
+    if (method === 'notifications/tools/list_changed') this.#reloadTools()
     else if (method === 'notifications/prompts/list_changed') this.#lists.delete('prompts/list')
     else if (method === 'notifications/resources/list_changed') {
       this.#lists.delete('resources/list')

@@ -32,9 +32,14 @@ interface Seat {
   starting: Promise<Instance> | undefined
   failures: number
   notBefore: number
+  /** Whoever it is starting for may not have it any more. */
+  ended: boolean
+  /** Its own era was refused, and it waits for the seat of the other one. */
+  waiting: boolean
 }
 
 const maxInstances = 500
+const maxInstancesPerUser = 64
 const sweepMs = 250
 const stopGraceMs = 3_000
 /** A caller waits this long for a back-off to end before it is refused. */
@@ -70,7 +75,10 @@ export class Supervisor {
     const spec = this.#config.upstreams.get(upstream)
     if (spec === undefined) throw new Refusal('PORTCULLIS_UNKNOWN_TARGET')
     const seat = this.#seat(spec, ownerKey(spec, owner), this.#eraOf(upstream, era))
-    if (seat.instance !== undefined) return seat.instance
+    if (seat.instance !== undefined) {
+      seat.instance.lastUsed = Date.now()
+      return seat.instance
+    }
     if (this.#closing !== undefined) throw new Refusal('PORTCULLIS_SHUTTING_DOWN')
     return seat.starting ?? this.#open(seat, owner, era)
   }
@@ -97,21 +105,32 @@ export class Supervisor {
 
   /** Ends every instance of a user at once: disabled users and revoked rights leave nothing running. */
   async endUser (userId: string): Promise<void> {
-    await Promise.all([...this.#seats.values()].filter(({ owner }) => owner === userId || owner.startsWith(`${userId} `)).map((seat) => this.#stop(seat, 0)))
+    await this.#endSeats((seat) => isOf(seat, userId))
   }
 
-  /** Lets calls in flight finish for at most `drainMs`, then ends everything. Later calls are refused. */
-  close (drainMs: number): Promise<void> {
-    this.#closing ??= this.#drain(drainMs)
+  /** Ends what was started for one session alone. */
+  async endSession (userId: string, session: string): Promise<void> {
+    await this.#endSeats(({ owner }) => owner === `${userId} ${session}`)
+  }
+
+  async #endSeats (which: (seat: Seat) => boolean): Promise<void> {
+    const seats = [...this.#seats.values()].filter(which)
+    for (const seat of seats) seat.ended = seat.starting !== undefined
+    await Promise.all(seats.map((seat) => this.#stop(seat, 0)))
+  }
+
+  /** Lets calls in flight, and whatever else `isBusy` says, finish for at most `drainMs`, then ends everything. Later calls are refused. */
+  close (drainMs: number, isBusy: () => boolean = () => false): Promise<void> {
+    this.#closing ??= this.#drain(drainMs, isBusy)
     return this.#closing
   }
 
-  async #drain (drainMs: number): Promise<void> {
+  async #drain (drainMs: number, isBusy: () => boolean): Promise<void> {
     const end = Date.now() + drainMs
     const busy = (): boolean => [...this.instances()].some(({ inFlight }) => inFlight > 0)
-    while (busy() && Date.now() < end) await new Promise((resolve) => setTimeout(resolve, 20))
+    while ((busy() || isBusy()) && Date.now() < end) await new Promise((resolve) => setTimeout(resolve, 20))
     clearInterval(this.#timer)
-    await Promise.allSettled([...this.#seats.values()].map(({ starting }) => starting))
+    await Promise.race([Promise.allSettled([...this.#seats.values()].map(({ starting }) => starting)), new Promise((resolve) => setTimeout(resolve, Math.max(0, end - Date.now()) + stopGraceMs))])
     await Promise.all([...this.#seats.values()].map((seat) => this.#stop(seat, stopGraceMs)))
   }
 
@@ -119,7 +138,7 @@ export class Supervisor {
     const key = seatKey(spec.name, owner, era)
     let seat = this.#seats.get(key)
     if (seat === undefined) {
-      seat = { key, spec, owner, instance: undefined, starting: undefined, failures: 0, notBefore: 0 }
+      seat = { key, spec, owner, instance: undefined, starting: undefined, failures: 0, notBefore: 0, ended: false, waiting: false }
       this.#seats.set(key, seat)
     }
     return seat
@@ -132,7 +151,7 @@ export class Supervisor {
   #open (seat: Seat, owner: Owner, era: Era): Promise<Instance> {
     const wait = seat.notBefore - Date.now()
     if (wait > patienceMs) throw unavailable(seat.spec.name, 'It failed repeatedly and is tried again later.', undefined, wait)
-    this.#makeRoom()
+    this.#makeRoom(owner.user.id)
     seat.starting = this.#startAfter(wait, seat, owner, era).finally(() => { seat.starting = undefined })
     return seat.starting
   }
@@ -150,11 +169,24 @@ export class Supervisor {
       this.#learn(spec.name, era, true)
       return instance
     } catch (error) {
-      if (error instanceof WrongEra && this.#speaks.get(spec.name)?.[other(era)] !== false) {
-        this.#learn(spec.name, era, false)
-        return await this.instance(spec.name, owner, other(era))
-      }
+      if (error instanceof WrongEra && era === wanted && this.#speaks.get(spec.name)?.[other(era)] !== false) return await this.#startOther(seat, owner, era, error)
       throw this.#failed(seat, error)
+    }
+  }
+
+  /** The server refused this era. That it does not speak it is known only when the other one works. */
+  async #startOther (seat: Seat, owner: Owner, refused: Era, error: WrongEra): Promise<Instance> {
+    const twin = this.#seat(seat.spec, seat.owner, other(refused))
+    if (twin.waiting) throw this.#failed(seat, error) // it was refused too, and waits for this one
+    seat.waiting = true
+    try {
+      const instance = twin.instance ?? await (twin.starting ?? this.#open(twin, owner, other(refused)))
+      this.#learn(seat.spec.name, refused, false)
+      return instance
+    } catch {
+      throw this.#failed(seat, error)
+    } finally {
+      seat.waiting = false
     }
   }
 
@@ -184,6 +216,11 @@ export class Supervisor {
       throw error
     } finally {
       clearInterval(watch)
+    }
+    if (seat.ended) {
+      seat.ended = false
+      await instance.stop(0)
+      throw new Refusal('PORTCULLIS_UPSTREAM_UNAVAILABLE', { message: 'The upstream was ended while it started.' })
     }
     seat.instance = instance
     void cell.exited.then((exit) => this.#onExit(seat, instance, exit))
@@ -229,8 +266,9 @@ export class Supervisor {
   }
 
   /** Ends the instance that was idle longest when the bound is reached; refuses when all are at work. */
-  #makeRoom (): void {
-    const up = [...this.#seats.values()].filter(({ instance }) => instance !== undefined)
+  #makeRoom (userId: string): void {
+    const up = [...this.#seats.values()].filter(({ instance, starting }) => instance !== undefined || starting !== undefined)
+    if (up.filter((seat) => isOf(seat, userId)).length >= maxInstancesPerUser) throw new Refusal('PORTCULLIS_OVERLOADED', { message: `You have ${maxInstancesPerUser} upstream processes already. End a session, or wait until idle ones are stopped.`, data: { retryAfterMs: 60_000 } })
     if (up.length < maxInstances) return
     const idle = up.filter(({ instance }) => instance?.inFlight === 0).sort((a, b) => (a.instance?.lastUsed ?? 0) - (b.instance?.lastUsed ?? 0))[0]
     if (idle === undefined) throw new Refusal('PORTCULLIS_OVERLOADED', { message: `All ${maxInstances} upstream processes are at work. Try again shortly.`, data: { retryAfterMs: 1000 } })
@@ -255,6 +293,10 @@ export class Supervisor {
       for (const line of lines) if (line.trim() !== '') this.#events.stderr(upstream, owner, line.slice(0, 4096))
     })
   }
+}
+
+function isOf ({ owner }: Seat, userId: string): boolean {
+  return owner === userId || owner.startsWith(`${userId} `)
 }
 
 function seatKey (upstream: string, owner: string, era: Era): string {

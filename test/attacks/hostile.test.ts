@@ -1,0 +1,152 @@
+import { connect } from 'node:net'
+import { existsSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { fixture, fixtures, startGateway, until } from '../support/gateway.ts'
+import type { TestGateway } from '../support/gateway.ts'
+
+const initialize = { jsonrpc: '2.0', id: 1, method: 'initialize', params: { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 'raw', version: '1' } } }
+const modern = { 'io.modelcontextprotocol/protocolVersion': '2026-07-28', 'io.modelcontextprotocol/clientCapabilities': {} }
+const rpc = (method: string, params: object = {}, id: unknown = 1): object => ({ jsonrpc: '2.0', id, method, params })
+const call = (name: string, args: object = {}, id: unknown = 1): object => rpc('tools/call', { name, arguments: args }, id)
+
+interface Body { id?: unknown, result?: Record<string, unknown> & { content?: { text: string }[] }, error?: { code: number, data: Record<string, unknown> } }
+
+async function sessionOf (gateway: TestGateway, token: string, version = '2025-11-25', path = '/mcp/fixture'): Promise<Record<string, string>> {
+  const response = await gateway.post(path, token, { ...initialize, params: { ...initialize.params, protocolVersion: version } })
+  return { 'mcp-session-id': response.headers.get('mcp-session-id') ?? '' }
+}
+
+async function bodyOf (response: Response): Promise<Body> {
+  const text = await response.text()
+  return JSON.parse(text.startsWith('event:') ? text.split('data: ').at(-1) ?? '' : text) as Body
+}
+
+t.test('T35: nothing a child writes harms more than its own call', async (t) => {
+  const gateway = await startGateway(t)
+  const token = await gateway.addUser('alice', ['user'])
+  const session = await sessionOf(gateway, token)
+  const stream = await fetch(`${gateway.url}/mcp/fixture`, { headers: { authorization: `Bearer ${token}`, accept: 'text/event-stream', ...session } })
+  const lines = [
+    '{"jsonrpc":"2.0","method":"notifications/message","params":{"level":{"toString":1},"data":1}}',
+    '{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":{"toString":1}}}',
+    '{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":$ID,"progress":$DEEP}}',
+    '{"jsonrpc":"2.0","method":"notifications/tools/list_changed","params":{"x":$DEEP}}',
+    `{"jsonrpc":"2.0","id":"${'x'.repeat(1000)}","method":"ping"}`,
+  ]
+  const one = await bodyOf(await gateway.post('/mcp/fixture', token, rpc('tools/call', { name: 'spout', arguments: { lines }, _meta: { progressToken: 1 } }), session))
+  t.match(one.result, { content: [{ text: 'spouted' }] })
+  const deep = await bodyOf(await gateway.post('/mcp/fixture', token, call('spout', { silent: true, lines: ['{"jsonrpc":"2.0","id":$ID,"x":1,"result":{"deep":$DEEP}}'] }), session))
+  t.match(deep.result, { isError: true }, 'an answer that cannot be passed on fails at once')
+  const cr = await (await gateway.post('/mcp/fixture', token, rpc('tools/call', { name: 'spout', arguments: { silent: true, lines: ['{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":$ID,"progress":1}}', '{"jsonrpc":"2.0","id":$ID,"result":{\r"content":[]}}'] }, _meta: { progressToken: 1 } }), session)).text()
+  t.notMatch(cr, /\r/, 'white space of JSON cannot break the framing of a stream')
+  t.equal((await bodyOf(await gateway.post('/mcp/fixture', token, call('echo', { text: 'alive' }), session))).result?.content?.[0]?.text, 'alive')
+  await stream.body?.cancel()
+})
+
+t.test('T58, T59: a server of the session era cannot speak for a later one', async (t) => {
+  const gateway = await startGateway(t)
+  const token = await gateway.addUser('alice', ['user'])
+  const headers = { 'mcp-protocol-version': '2026-07-28', 'mcp-method': 'tools/call', 'mcp-name': 'spout' }
+  const lines = ['{"jsonrpc":"2.0","id":$ID,"result":{"resultType":"input_required","inputRequests":{"a":{"method":"elicitation/create"}},"content":[]}}']
+  const response = await gateway.post('/mcp/fixture', token, rpc('tools/call', { name: 'spout', arguments: { silent: true, lines }, _meta: modern }), headers)
+  const text = await response.text()
+  t.equal(text.match(/resultType/g)?.length, 1)
+  t.match(JSON.parse(text), { result: { resultType: 'complete' } })
+})
+
+t.test('T29: what is asked by completion is guarded, recorded and policed like everything else', async (t) => {
+  const gateway = await startGateway(t)
+  const token = await gateway.addUser('alice', ['user'])
+  const session = await sessionOf(gateway, token)
+  const complete = (value: string): object => rpc('completion/complete', { ref: { type: 'ref/prompt', name: 'greeting' }, argument: { name: 'who', value }, hidden: 'rm -rf /' })
+  await gateway.post('/mcp/fixture', token, complete('rm -rf /'), session)
+  await gateway.post('/mcp/fixture', token, rpc('prompts/get', { name: 'greeting', arguments: { who: '169.254.169.254' } }), session)
+  await gateway.post('/mcp/fixture', token, rpc('resources/read', { uri: 'memo://../../etc/shadow' }), session)
+  t.equal((await gateway.rows({ code: 'PORTCULLIS_BLOCKED' })).length, 3)
+  t.notOk(gateway.calls().some(({ method }) => ['completion/complete', 'prompts/get', 'resources/read'].includes(method)))
+  const uri = `memo://${'a/'.repeat(300)}end`
+  await gateway.post('/mcp/fixture', token, rpc('resources/read', { uri }), session)
+  t.match((await gateway.rows({ method: 'resources/read', outcome: 'ok' }))[0], { arguments: { uri }, digest: /^sha256:/ }, 'a long URI is on the record whole')
+  await gateway.post('/mcp/fixture', token, rpc('tools/call', { name: 'echo', arguments: { text: 'x' }, smuggled: 'rm -rf /' }), session)
+  t.notMatch(JSON.stringify(gateway.calls().at(-1)), /smuggled/, 'a member that no check looks at is not passed on')
+})
+
+t.test('T30: an ended session has no alias', async (t) => {
+  const gateway = await startGateway(t)
+  const token = await gateway.addUser('alice', ['user'])
+  const session = await sessionOf(gateway, token)
+  await fetch(`${gateway.url}/mcp/fixture`, { method: 'DELETE', headers: { authorization: `Bearer ${token}`, ...session } })
+  for (const id of [session['mcp-session-id'], `${session['mcp-session-id']}.x`, `${session['mcp-session-id']}.`]) {
+    t.equal((await gateway.post('/mcp/fixture', token, rpc('ping'), { 'mcp-session-id': id ?? '' })).status, 404)
+  }
+})
+
+t.test('a batch with a number that cannot be carried is answered, and recorded', async (t) => {
+  const gateway = await startGateway(t)
+  const token = await gateway.addUser('alice', ['user'])
+  const session = await sessionOf(gateway, token, '2025-03-26')
+  const response = await gateway.post('/mcp/fixture', token, `[${JSON.stringify(call('echo', { text: 'x' }))},{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"add","arguments":{"a":0.5,"b":1}}}]`, session)
+  t.equal(response.status, 400)
+  t.equal((await gateway.rows({ code: 'PORTCULLIS_INVALID_REQUEST' })).length, 1)
+})
+
+t.test('a call can be cancelled whatever notifications came before', async (t) => {
+  const gateway = await startGateway(t)
+  const token = await gateway.addUser('alice', ['user'])
+  const session = await sessionOf(gateway, token)
+  const hanging = gateway.post('/mcp/fixture', token, call('hang', {}, 7), session)
+  await until(() => gateway.calls().some(({ params }) => params?.['name'] === 'hang'))
+  await gateway.post('/mcp/fixture', token, { jsonrpc: '2.0', method: 'notifications/initialized' }, session)
+  await gateway.post('/mcp/fixture', token, { jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId: 7 } }, session)
+  t.match(await bodyOf(await hanging), { id: 7, error: { data: { code: 'PORTCULLIS_CANCELLED' } } })
+})
+
+t.test('T49: a template of braces does not hold anybody up', async (t) => {
+  const folder = t.testdir()
+  const gateway = await startGateway(t, { folder, yaml: { upstreams: { fixture: fixture({ shared: join(folder, 'shared'), env: { BRACES: '1' } }) } } })
+  const token = await gateway.addUser('alice', ['user'])
+  const session = await sessionOf(gateway, token, '2025-11-25', '/mcp')
+  t.match(await bodyOf(await gateway.post('/mcp', token, rpc('resources/read', { uri: 'memo://nowhere' }), session)), { error: { code: -32602 } })
+})
+
+t.test('an upstream that fails once is not taken for one of the other era', async (t) => {
+  const folder = t.testdir({ shared: {} })
+  const gateway = await startGateway(t, { folder, yaml: { roles: { admin: { allow: ['*/*'] } }, upstreams: { moody: { command: ['node', join(fixtures, 'moody.mjs')], sandbox: { read: [`${join(folder, 'shared')}:/shared`] } } } } })
+  const token = await gateway.addUser('alice', ['admin'])
+  t.equal((await gateway.post('/mcp/moody', token, initialize)).status, 200, 'the answer to a legacy client is in-band')
+  writeFileSync(join(folder, 'shared', 'well'), '')
+  await until(async () => (await bodyOf(await gateway.post('/mcp/moody', token, initialize))).result !== undefined, 20_000)
+  t.pass('it was tried again in the era it speaks')
+  const headers = { 'mcp-protocol-version': '2026-07-28', 'mcp-method': 'tools/list' }
+  await until(async () => (await bodyOf(await gateway.post('/mcp/moody', token, rpc('tools/list', { _meta: modern }), headers))).result !== undefined, 20_000)
+  t.pass('and one that exits on server/discover serves a modern client too')
+})
+
+t.test('T18: disabling a user ends what is only starting', async (t) => {
+  const folder = t.testdir({ shared: {} })
+  const gateway = await startGateway(t, { folder, yaml: { roles: { admin: { allow: ['*/*'] } }, upstreams: { slow: { command: ['node', join(fixtures, 'moody.mjs')], env: { SLOW: '1500' }, sandbox: { read: [`${join(folder, 'shared')}:/shared`] } } } } })
+  writeFileSync(join(folder, 'shared', 'well'), '')
+  const token = await gateway.addUser('alice', ['admin'])
+  const starting = gateway.post('/mcp/slow', token, initialize)
+  await until(async () => (await (await fetch(gateway.metricsUrl)).text()).includes('state="starting"} 1'))
+  await gateway.disableUser('alice')
+  t.notMatch(await bodyOf(await starting), { result: { serverInfo: {} } })
+  await until(async () => !/portcullis_instances\{.*\} [1-9]/.test(await (await fetch(gateway.metricsUrl)).text()))
+  t.ok(existsSync(folder))
+})
+
+t.test('a shutdown does not wait for half a request', async (t) => {
+  const gateway = await startGateway(t)
+  const token = await gateway.addUser('alice', ['user'])
+  const socket = connect(Number(new URL(gateway.url).port), '127.0.0.1')
+  socket.on('error', () => {})
+  socket.write(`POST /mcp/fixture HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer ${token}\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n{"half"`)
+  await until(() => socket.bytesWritten > 0)
+  let over = false
+  const closed = gateway.gateway.close(0).then(() => { over = true })
+  await until(() => over, 8_000)
+  await closed
+  socket.destroy()
+  t.pass('closed')
+})
