@@ -40,6 +40,8 @@ interface Line extends Place { readonly text: string }
 
 /** What the commands before have made, by the placeholder that the documentation writes for it. */
 interface Made {
+  /** Ends it as Ctrl-C does; its exit code. */
+  readonly stop: () => Promise<unknown>
   readonly url: string
   readonly placeholders: Map<string, string>
   /** Variables of the reader's shell. */
@@ -120,6 +122,7 @@ t.test('every command of the documentation works as it is written, or is run els
     else await t.test(at, async (t) => await follow(t, command, way, made))
   }
   t.same([...unused].map(({ command }) => String(command)), [], 'no command is in the tables that no page has')
+  t.equal(await made.stop(), 0, 'it ends well')
 })
 
 t.test('a block of commands is marked as one', async (t) => {
@@ -195,7 +198,7 @@ async function serve (t: Test): Promise<Made> {
   const shell: Record<string, string> = { PATH: process.env['PATH'] ?? '', HOME: folder, PWD: folder, DATABASE_URL: database.url, PORT: String(port), METRICS_PORT: String(await freePort()) }
   const child = spawn(process.execPath, [cli, 'serve'], { cwd: folder, env: shell, stdio: ['ignore', 'pipe', 'inherit'] })
   const ended = new Promise((resolve) => child.once('exit', resolve))
-  t.teardown(async () => { child.kill('SIGTERM'); t.equal(await ended, 0, 'it ends well') })
+  t.teardown(() => child.kill('SIGKILL'))
   let printed = ''
   child.stdout.setEncoding('utf8').on('data', (text: string) => { printed += text })
   const url = `http://127.0.0.1:${port}`
@@ -207,6 +210,10 @@ async function serve (t: Test): Promise<Made> {
     url,
     shell,
     placeholders: new Map([['<the printed password>', password ?? '']]),
+    stop: async () => {
+      child.kill('SIGTERM')
+      return await ended
+    },
     call: async (token, tool) => {
       const client = new Client({ name: 'reader', version: '1.0.0' })
       await client.connect(new StreamableHTTPClientTransport(new URL(`${url}/mcp`), { requestInit: { headers: { authorization: `Bearer ${token}` } } }) as Transport)
