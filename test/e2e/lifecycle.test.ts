@@ -1,5 +1,7 @@
+import { chmodSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
-import { startGateway, until } from '../support/gateway.ts'
+import { fixture, fixtures, startGateway, until } from '../support/gateway.ts'
 import { testDatabase } from '../support/postgres.ts'
 
 const initialize = { jsonrpc: '2.0', id: 1, method: 'initialize', params: { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 'raw', version: '1' } } }
@@ -91,4 +93,36 @@ t.test('T48: a body that never ends and one that is too large are cut off', asyn
   const opened = await gateway.post('/mcp/fixture', token, initialize)
   const answer = await gateway.post('/mcp/fixture', token, call('echo', { text: 'still served' }), { 'mcp-session-id': opened.headers.get('mcp-session-id') ?? '' })
   t.match(await answer.json() as Result, { result: { content: [{ text: 'still served' }] } })
+})
+
+t.test('two first callers share one start; an idle instance is stopped and started again when it is needed', async (t) => {
+  const folder = t.testdir({ shared: {} })
+  const gateway = await startGateway(t, { folder, yaml: { upstreams: { fixture: fixture({ shared: join(folder, 'shared'), timeouts: { call: '2s', idle: '1s' } }) } } })
+  chmodSync(join(folder, 'shared'), 0o777)
+  const token = await gateway.addUser('alice', ['user'])
+  const opened = await Promise.all([1, 2, 3].map(async () => await gateway.post('/mcp/fixture', token, initialize)))
+  const session = { 'mcp-session-id': opened[0]?.headers.get('mcp-session-id') ?? '' }
+  const starts = async (): Promise<number> => (await gateway.rows({ kind: 'upstream' })).filter(({ detail }) => (detail as { event: string }).event === 'start').length
+  t.equal(await starts(), 1)
+  await until(async () => !(await (await fetch(gateway.metricsUrl)).text()).includes('state="ready"} 1'))
+  const again = await gateway.post('/mcp/fixture', token, call('echo', { text: 'back' }), session)
+  t.match(await again.json() as Result, { result: { content: [{ text: 'back' }] } })
+  t.equal(await starts(), 2)
+})
+
+t.test('an upstream that cannot start is refused with when to try again, and never blocks the others', async (t) => {
+  const folder = t.testdir({ shared: {} })
+  const broken = { command: ['node', join(fixtures, 'no-such-file.mjs')] }
+  const silent = { command: ['node', '-e', 'setInterval(() => {}, 1000)'], timeouts: { start: '1s' } }
+  const gateway = await startGateway(t, { folder, yaml: { upstreams: { fixture: fixture({ shared: join(folder, 'shared') }), broken, silent }, roles: { user: { allow: ['*/*'] } } } })
+  const token = await gateway.addUser('alice', ['user'])
+  for (const name of ['broken', 'silent']) {
+    const refused = await (await gateway.post(`/mcp/${name}`, token, initialize)).json() as { error: { data: object } }
+    t.match(refused.error, { code: 503, data: { code: 'PORTCULLIS_UPSTREAM_UNAVAILABLE', retryAfterMs: Number } }, name)
+    t.notMatch(JSON.stringify(refused), /no-such-file|node:/, 'what went wrong is for the log')
+  }
+  t.match(gateway.log(), /no-such-file/)
+  const client = await gateway.client('/mcp', token)
+  t.ok((await client.listTools()).tools.every(({ name }) => name.startsWith('fixture__')))
+  t.ok((await gateway.rows({ kind: 'upstream', outcome: 'error' })).length >= 2)
 })
