@@ -56,17 +56,14 @@ export const limits = fp(async (app: FastifyInstance, { config, metrics, now = D
   const byAddress = config.limits.some(({ by }) => by.includes('address'))
 
   app.decorate('limits', {
-    async check (given: CallFacts) {
+    check (given: CallFacts) {
       const facts = byAddress ? { ...given, address: rateLimit.normalizeIP(given.address) } : given
-      const counting: Promise<Count>[] = []
-      for (const counter of counters) if (counter.limit.applies(facts)) counting.push(counter.count(facts))
-      const only = counting.length === 1 ? counting[0] : undefined
-      const counts = only === undefined ? await Promise.all(counting) : [await only]
-      if (counts.length === 0) return undefined
-      for (const { limit, exceeded } of counts) metrics?.limit(limit.spec.name, exceeded ? 'exceeded' : 'allowed')
-      const first = counts.find(({ exceeded }) => exceeded)
-      if (first !== undefined) throw usedUp(first.limit, facts, first.ttl, now())
-      return tightest(counts)
+      const applicable = counters.filter(({ limit }) => limit.applies(facts))
+      const [only] = applicable
+      if (only === undefined) return Promise.resolve(undefined)
+      // Nearly always it is a single one.
+      if (applicable.length === 1) return only.count(facts).then((count) => judge([count], facts))
+      return Promise.all(applicable.map((counter) => counter.count(facts))).then((counts) => judge(counts, facts))
     },
     async restore (callsSince: Parameters<Limits['restore']>[0]) {
       if (redis !== undefined || counters.length === 0) return 0
@@ -74,6 +71,14 @@ export const limits = fp(async (app: FastifyInstance, { config, metrics, now = D
       return await replay(calls, counters, now())
     },
   })
+
+  /** Tells the metrics; refuses for the first limit that is used up. */
+  function judge (counts: readonly Count[], facts: CallFacts): LimitState {
+    for (const { limit, exceeded } of counts) metrics?.limit(limit.spec.name, exceeded ? 'exceeded' : 'allowed')
+    const first = counts.find(({ exceeded }) => exceeded)
+    if (first !== undefined) throw usedUp(first.limit, facts, first.ttl, now())
+    return tightest(counts)
+  }
 }, { name: 'limits' })
 
 interface Count { readonly limit: Limit, readonly remaining: number, readonly ttl: number, readonly exceeded: boolean }

@@ -45,7 +45,7 @@ function asRefusal (error: FastifyError, maxBody: number): Refusal {
 }
 
 function entryOf (gate: Gate, request: FastifyRequest, refusal: Refusal, record: string): Parameters<Gate['ledger']['append']>[0] {
-  const principal = request.principal as typeof request.principal | undefined
+  const principal = (request.principal as typeof request.principal | null) ?? undefined
   const { upstream } = (request.params ?? {}) as { upstream?: string }
   return {
     kind: 'refusal',

@@ -38,13 +38,15 @@ const handlers: Readonly<Record<string, Handler>> = {
 
 /** forward: the message goes to who answers it: the upstream's instance, or the gateway itself. */
 export function forward (gate: Gate): Step {
-  return async (call) => {
+  return (call) => {
     if (call.message.kind === 'response' || call.spec === undefined) {
       call.answer = { kind: 'nothing' } // nothing was asked of this client, so there is nothing it can answer
       return
     }
     const handler = handlers[call.method]
     if (handler === undefined) throw new Refusal('PORTCULLIS_UNKNOWN_METHOD')
-    call.answer = await handler(gate, call)
+    const answer = handler(gate, call)
+    if (answer instanceof Promise) return answer.then((answered) => { call.answer = answered })
+    call.answer = answer
   }
 }

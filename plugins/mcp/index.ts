@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify'
+import type { Principal } from '../../src/call.ts'
 import { Refusal } from '../../src/errors.ts'
 import type { Identity } from '../../src/identity/identity.ts'
 import { authenticate } from './authenticate.ts'
@@ -34,6 +35,8 @@ function pipeline (gate: Gate): readonly Step[] {
 
 /** The /mcp scope: who does not pass `authenticate` does not get a body parsed. `origin` guards the whole app. */
 export function mcp (app: FastifyInstance, { gate, identity }: { gate: Gate, identity: Identity }, done: () => void): void {
+  // Declared so that all requests have one shape; null, so that reading it before authentication is an error.
+  app.decorateRequest('principal', null as unknown as Principal)
   app.addHook('onRequest', preflight)
   app.addHook('onRequest', authenticate(identity))
   app.setErrorHandler(onError(gate))

@@ -6,6 +6,7 @@ import { isAtLeast } from '../../src/protocol/era.ts'
 import { isObject } from '../../src/protocol/message.ts'
 import { notification } from '../../src/protocol/reply.ts'
 import type { Answer } from '../../src/upstreams/answer.ts'
+import type { Sink } from '../../src/upstreams/channel.ts'
 import type { Instance } from '../../src/upstreams/instance.ts'
 import type { Gate } from './gate.ts'
 import { ownerOf } from './owner.ts'
@@ -22,24 +23,47 @@ export async function relay (gate: Gate, call: Call): Promise<Answered> {
 /** One request to an upstream on the caller's behalf: its progress and log messages travel back on the call's stream. */
 export function ask (instance: Instance, call: Call): Promise<Answer> {
   if (call.givenUp !== undefined) return Promise.reject(call.givenUp)
-  const begun = performance.now()
   return new Promise((resolve, reject) => {
-    const id = instance.request(call.method, (minted) => paramsFor(call, instance.era, minted, namesFor(call)), {
-      answer: (answer) => {
-        call.cancel = undefined
-        call.upstreamMs = performance.now() - begun
-        resolve(answer)
-      },
-      fail: (refusal) => {
-        call.cancel = undefined
-        call.upstreamMs = performance.now() - begun
-        reject(refusal)
-      },
-      progress: (params) => tellProgress(call, params),
-      log: (params) => tellLog(call, params),
-    })
+    const id = instance.request(call.method, (minted) => paramsFor(call, instance.era, minted, namesFor(call)), new Caller(call, resolve, reject))
     call.cancel = (refusal) => instance.cancel(id, refusal)
   })
+}
+
+/** Who waits for the answer: the call, and what it hears meanwhile. */
+class Caller implements Sink {
+  readonly #begun = performance.now()
+  readonly #call: Call
+  readonly #resolve: (answer: Answer) => void
+  readonly #reject: (refusal: Refusal) => void
+
+  constructor (call: Call, resolve: (answer: Answer) => void, reject: (refusal: Refusal) => void) {
+    this.#call = call
+    this.#resolve = resolve
+    this.#reject = reject
+  }
+
+  answer (answer: Answer): void {
+    this.#over()
+    this.#resolve(answer)
+  }
+
+  fail (refusal: Refusal): void {
+    this.#over()
+    this.#reject(refusal)
+  }
+
+  progress (params: Record<string, unknown>): void {
+    tellProgress(this.#call, params)
+  }
+
+  log (params: Record<string, unknown>): void {
+    tellLog(this.#call, params)
+  }
+
+  #over (): void {
+    this.#call.cancel = undefined
+    this.#call.upstreamMs = performance.now() - this.#begun
+  }
 }
 
 export async function instanceOf (gate: Gate, call: Call): Promise<Instance> {

@@ -6,7 +6,8 @@ import type { InstanceFacts } from '../metrics/sources.ts'
 import type { Cell } from '../sandbox/cell.ts'
 import { openSandbox } from '../sandbox/sandbox.ts'
 import type { Sandbox } from '../sandbox/sandbox.ts'
-import type { Owner, Supervisor } from './supervisor.ts'
+import type { Owner } from './seat.ts'
+import type { Supervisor } from './supervisor.ts'
 
 /** Cells for the upstreams of a configuration. */
 export interface Cells {

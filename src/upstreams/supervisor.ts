@@ -3,13 +3,8 @@ import { Refusal } from '../errors.ts'
 import type { Era } from '../protocol/era.ts'
 import type { Cell } from '../sandbox/cell.ts'
 import { Instance, WrongEra } from './instance.ts'
-
-/** Whose instance is wanted, and for whom it is started when there is none. */
-export interface Owner {
-  readonly user: { readonly id: string, readonly name: string }
-  /** Session id, for upstreams with `isolation: session`. */
-  readonly session: string | undefined
-}
+import { backOff, emptySeat, isOf, other, ownerKey, seatKey, unavailable } from './seat.ts'
+import type { Owner, Seat } from './seat.ts'
 
 /** What the supervisor tells the rest of the gateway about. */
 export interface SupervisorEvents {
@@ -21,21 +16,6 @@ export interface SupervisorEvents {
   noise (upstream: string, line: Buffer): void
   dropped (upstream: string, reason: string): void
   stderr (upstream: string, owner: string, line: string): void
-}
-
-/** One place an instance may sit: upstream × owner × era. Remembers failures while nobody sits there. */
-interface Seat {
-  readonly key: string
-  readonly spec: UpstreamSpec
-  readonly owner: string
-  instance: Instance | undefined
-  starting: Promise<Instance> | undefined
-  failures: number
-  notBefore: number
-  /** Whoever it is starting for may not have it any more. */
-  ended: boolean
-  /** Its own era was refused, and it waits for the seat of the other one. */
-  waiting: boolean
 }
 
 const maxInstances = 500
@@ -138,7 +118,7 @@ export class Supervisor {
     const key = seatKey(spec.name, owner, era)
     let seat = this.#seats.get(key)
     if (seat === undefined) {
-      seat = { key, spec, owner, instance: undefined, starting: undefined, failures: 0, notBefore: 0, ended: false, waiting: false }
+      seat = emptySeat(key, spec, owner)
       this.#seats.set(key, seat)
     }
     return seat
@@ -233,23 +213,16 @@ export class Supervisor {
     if (!expected) {
       seat.instance = undefined
       if (Date.now() - instance.startedAt > healthyMs) seat.failures = 0
-      this.#backOff(seat)
+      backOff(seat)
     }
     this.#events.exited(instance, exit.signal ?? `code ${exit.code}`, expected)
   }
 
   #failed (seat: Seat, error: unknown): Refusal {
-    this.#backOff(seat)
+    backOff(seat)
     const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error
     this.#events.failed(seat.spec.name, seat.owner, cause instanceof Error ? cause.message : String(cause))
     return unavailable(seat.spec.name, 'It did not start; the gateway\'s log says why.', error, seat.notBefore - Date.now())
-  }
-
-  /** Doubles from half a second to thirty seconds, with jitter so that many seats do not return at once. */
-  #backOff (seat: Seat): void {
-    const delay = Math.min(30_000, 500 * 2 ** seat.failures)
-    seat.failures++
-    seat.notBefore = seat.failures === 1 ? 0 : Date.now() + delay * (0.75 + Math.random() / 2)
   }
 
   #sweep (): void {
@@ -293,29 +266,4 @@ export class Supervisor {
       for (const line of lines) if (line.trim() !== '') this.#events.stderr(upstream, owner, line.slice(0, 4096))
     })
   }
-}
-
-function isOf ({ owner }: Seat, userId: string): boolean {
-  return owner === userId || owner.startsWith(`${userId} `)
-}
-
-function seatKey (upstream: string, owner: string, era: Era): string {
-  return `${upstream} ${owner} ${era}`
-}
-
-function ownerKey (spec: UpstreamSpec, owner: Owner): string {
-  switch (spec.isolation) {
-    case 'shared': return '*'
-    case 'user': return owner.user.id
-    case 'session': return owner.session === undefined ? owner.user.id : `${owner.user.id} ${owner.session}`
-  }
-}
-
-function other (era: Era): Era {
-  return era === 'legacy' ? 'modern' : 'legacy'
-}
-
-function unavailable (upstream: string, why: string, cause: unknown, retryAfterMs: number): Refusal {
-  if (cause instanceof Refusal && cause.code !== 'PORTCULLIS_UPSTREAM_FAILED' && cause.code !== 'PORTCULLIS_TIMEOUT') return cause
-  return new Refusal('PORTCULLIS_UPSTREAM_UNAVAILABLE', { message: `The upstream "${upstream}" is not available. ${why}`, cause, data: { retryAfterMs: Math.max(0, Math.round(retryAfterMs)) } })
 }

@@ -61,6 +61,8 @@ t.test('npx means a package that is installed', async (t) => {
 })
 
 t.test('what a program needs is visible, and no more', async (t) => {
+  // The Node that runs this may lie outside /usr; then its own directory is there too.
+  const own = resolve('node').visible
   t.same(resolve('/usr/bin/env').visible, [], 'the system is there anyway')
 
   const runtime = write(join(folder, 'runtimes/v9/bin/thing'), '\x7fELF', 0o755)
@@ -71,15 +73,15 @@ t.test('what a program needs is visible, and no more', async (t) => {
   t.same(resolve(write(join(folder, 'plain'), '\x7fELF', 0o755)).visible, [join(folder, 'plain')], 'a program outside of any bin alone')
 
   const script = write(join(folder, 'server/build/main.js'), '')
-  t.same(resolve('node', '--no-warnings', script, '/data').visible, [join(folder, 'server/build'), above, join(folder, 'node_modules')], 'a script with its directory and what it can import')
+  t.same(resolve('node', '--no-warnings', script, '/data').visible, [...own, join(folder, 'server/build'), above, join(folder, 'node_modules')], 'a script with its directory and what it can import')
   write(join(folder, 'server/package.json'), '{}')
-  t.same(resolve('node', '-r', './x.js', script).visible, [join(folder, 'server/build'), join(folder, 'server/package.json'), join(folder, 'node_modules')], 'and the package.json that says what it is')
+  t.same(resolve('node', '-r', './x.js', script).visible, [...own, join(folder, 'server/build'), join(folder, 'server/package.json'), join(folder, 'node_modules')], 'and the package.json that says what it is')
   t.same(resolve('node', write(join(config, 'own.mjs'), '')).visible.filter((path) => path.startsWith(config)), [join(config, 'own.mjs'), join(config, 'node_modules')], 'beside the config, the file alone')
   t.same(resolve('node', 'own.mjs').argv, [process.execPath, join(config, 'own.mjs')], 'relative to the config')
   const packaged = write(join(folder, 'app/node_modules/a/node_modules/b/cli.js'), '')
-  t.same(resolve('node', packaged).visible, [join(folder, 'app/node_modules')], 'in node_modules, the outermost')
+  t.same(resolve('node', packaged).visible, [...own, join(folder, 'app/node_modules')], 'in node_modules, the outermost')
   t.same(resolve('/usr/bin/python3', '-m', script).visible, [], 'a module is no script')
-  t.same(resolve('node', '-e', script).visible, [], 'nor is code')
+  t.same(resolve('node', '-e', script).visible, [...own], 'nor is code')
 })
 
 t.test('a script is run by the interpreter it names', async (t) => {

@@ -143,11 +143,16 @@ export function fixture ({ shared, ...more }: { shared: string, env?: Record<str
   }
 }
 
+const given = new Set<number>()
+
+/** A port that nobody listens on, never the same twice in one process. */
 export async function freePort (): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1')
   await new Promise((resolve) => server.once('listening', resolve))
   const { port } = server.address() as AddressInfo
   await new Promise((resolve) => server.close(resolve))
+  if (given.has(port)) return await freePort()
+  given.add(port)
   return port
 }
 

@@ -1,0 +1,71 @@
+import type { UpstreamSpec } from '../config/config.ts'
+import { Refusal } from '../errors.ts'
+import type { Era } from '../protocol/era.ts'
+import type { Instance } from './instance.ts'
+
+/** Whose instance is wanted, and for whom it is started when there is none. */
+export interface Owner {
+  readonly user: { readonly id: string, readonly name: string }
+  /** Session id, for upstreams with `isolation: session`. */
+  readonly session: string | undefined
+}
+
+/** One place an instance may sit: upstream × owner × era. Remembers failures while nobody sits there. */
+export interface Seat {
+  readonly key: string
+  readonly spec: UpstreamSpec
+  readonly owner: string
+  instance: Instance | undefined
+  starting: Promise<Instance> | undefined
+  failures: number
+  notBefore: number
+  /** Whoever it is starting for may not have it any more. */
+  ended: boolean
+  /** Its own era was refused, and it waits for the seat of the other one. */
+  waiting: boolean
+}
+
+/** A seat nobody has sat on yet. */
+export function emptySeat (key: string, spec: UpstreamSpec, owner: string): Seat {
+  return { key, spec, owner, instance: undefined, starting: undefined, failures: 0, notBefore: 0, ended: false, waiting: false }
+}
+
+/**
+ * Notes a failure: the first costs nothing, then the pause doubles from half a second to thirty seconds, with jitter so
+ * that many seats do not return at once.
+ */
+export function backOff (seat: Seat): void {
+  const delay = Math.min(30_000, 500 * 2 ** seat.failures)
+  seat.failures++
+  seat.notBefore = seat.failures === 1 ? 0 : Date.now() + delay * (0.75 + Math.random() / 2)
+}
+
+/** Does it belong to this user, alone or for one of their sessions? */
+export function isOf ({ owner }: Seat, userId: string): boolean {
+  return owner === userId || owner.startsWith(`${userId} `)
+}
+
+/** upstream × owner × era. */
+export function seatKey (upstream: string, owner: string, era: Era): string {
+  return `${upstream} ${owner} ${era}`
+}
+
+/** Who shares an instance with whom, as the upstream's `isolation` says. */
+export function ownerKey (spec: UpstreamSpec, owner: Owner): string {
+  switch (spec.isolation) {
+    case 'shared': return '*'
+    case 'user': return owner.user.id
+    case 'session': return owner.session === undefined ? owner.user.id : `${owner.user.id} ${owner.session}`
+  }
+}
+
+/** The other era. */
+export function other (era: Era): Era {
+  return era === 'legacy' ? 'modern' : 'legacy'
+}
+
+/** The refusal of an upstream that cannot be had now; a refusal that says more is passed on. */
+export function unavailable (upstream: string, why: string, cause: unknown, retryAfterMs: number): Refusal {
+  if (cause instanceof Refusal && cause.code !== 'PORTCULLIS_UPSTREAM_FAILED' && cause.code !== 'PORTCULLIS_TIMEOUT') return cause
+  return new Refusal('PORTCULLIS_UPSTREAM_UNAVAILABLE', { message: `The upstream "${upstream}" is not available. ${why}`, cause, data: { retryAfterMs: Math.max(0, Math.round(retryAfterMs)) } })
+}
