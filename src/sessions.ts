@@ -44,6 +44,8 @@ export class Session {
 
 const idleMs = 30 * 60_000
 const maxSessions = 50_000
+/** Of one principal, in memory: nobody pushes the sessions of others out. A session that is dropped here comes back when it is used. */
+const maxSessionsPerPrincipal = 500
 const maxAgeMs = 30 * 24 * 3_600_000
 
 /**
@@ -53,12 +55,13 @@ const maxAgeMs = 30 * 24 * 3_600_000
 export class Sessions {
   readonly #key: Buffer
   readonly #live: LRUCache<string, Session>
+  readonly #byPrincipal = new Map<string, Set<Session>>()
   readonly #ended = new LRUCache<string, true>({ max: maxSessions, ttl: maxAgeMs })
 
   /** @param key secret that ids are sealed with; the same on every replica */
   constructor (key: Buffer) {
     this.#key = key
-    this.#live = new LRUCache<string, Session>({ max: maxSessions, ttl: idleMs, updateAgeOnGet: true, ttlResolution: 1000 })
+    this.#live = new LRUCache<string, Session>({ max: maxSessions, ttl: idleMs, ttlAutopurge: false, updateAgeOnGet: true, ttlResolution: 1000, dispose: (session) => this.#forget(session) })
   }
 
   get size (): number {
@@ -70,7 +73,7 @@ export class Sessions {
     const payload = JSON.stringify([principal.id, version, Date.now(), named.name, named.version, randomBytes(9).toString('base64url')])
     const body = Buffer.from(payload).toString('base64url')
     const session = new Session(`${body}.${this.#seal(body)}`, principal.id, version, named)
-    this.#live.set(session.id, session)
+    this.#keep(session)
     return session
   }
 
@@ -82,7 +85,7 @@ export class Sessions {
 
   /** An open stream is a session in use, whether or not anything is called. */
   touch (session: Session): void {
-    if (!this.#ended.has(session.id) && this.#live.get(session.id) !== session) this.#live.set(session.id, session)
+    if (!this.#ended.has(session.id) && this.#live.get(session.id) !== session) this.#keep(session)
   }
 
   end (session: Session): void {
@@ -94,8 +97,22 @@ export class Sessions {
     return this.#live.values()
   }
 
-  * of (principalId: string): Generator<Session> {
-    for (const session of this.#live.values()) if (session.principalId === principalId) yield session
+  of (principalId: string): Iterable<Session> {
+    return this.#byPrincipal.get(principalId) ?? []
+  }
+
+  #keep (session: Session): void {
+    const own = this.#byPrincipal.get(session.principalId) ?? new Set()
+    this.#byPrincipal.set(session.principalId, own.add(session))
+    this.#live.set(session.id, session)
+    const [oldest] = own
+    if (own.size > maxSessionsPerPrincipal && oldest !== undefined) this.#live.delete(oldest.id)
+  }
+
+  #forget (session: Session): void {
+    const own = this.#byPrincipal.get(session.principalId)
+    own?.delete(session)
+    if (own?.size === 0) this.#byPrincipal.delete(session.principalId)
   }
 
   #revive (id: string): Session | undefined {
@@ -104,7 +121,7 @@ export class Sessions {
     const [principalId, version, created, name, clientVersion] = JSON.parse(Buffer.from(body, 'base64url').toString('utf8')) as [string, string, number, string, string]
     if (Date.now() - created > maxAgeMs) return undefined
     const session = new Session(id, principalId, version, { name, version: clientVersion })
-    this.#live.set(id, session)
+    this.#keep(session)
     return session
   }
 

@@ -29,7 +29,7 @@ export function paramsFor (call: Call, era: Era, id: number, changes: Readonly<R
 
 function metaFor (given: Record<string, unknown> | undefined, from: Era, to: Era, id: number): Record<string, unknown> | undefined {
   if (given === undefined && to === 'legacy') return undefined
-  const kept: Record<string, unknown> = {}
+  const kept = Object.create(null) as Record<string, unknown> // `__proto__` is a name like any other
   for (const [key, value] of Object.entries(given ?? {})) {
     if (key === 'progressToken') kept[key] = id
     else if (from === to && to === 'modern') kept[key] = value

@@ -24,6 +24,8 @@ const sweepMs = 250
 const stopGraceMs = 3_000
 /** A caller waits this long for a back-off to end before it is refused. */
 const patienceMs = 2_000
+/** Lines of an instance's stderr that go to the log in a second; a flood must not drown everybody else's. */
+const maxStderrLines = 100
 /** An instance that lived this long had not failed to start: back-off begins anew. */
 const healthyMs = 60_000
 
@@ -260,10 +262,17 @@ export class Supervisor {
 
   #readStderr (cell: Cell, upstream: string, owner: string): void {
     let rest = ''
+    let left = maxStderrLines
+    let since = Date.now()
     cell.stderr.on('data', (chunk: Buffer) => {
       const lines = (rest + chunk.toString('utf8')).split('\n')
       rest = (lines.pop() ?? '').slice(-4096)
-      for (const line of lines) if (line.trim() !== '') this.#events.stderr(upstream, owner, line.slice(0, 4096))
+      if (Date.now() - since > 1000) {
+        if (left < 0) this.#events.stderr(upstream, owner, `(${-left} more lines were left out)`)
+        left = maxStderrLines
+        since = Date.now()
+      }
+      for (const line of lines) if (line.trim() !== '' && --left >= 0) this.#events.stderr(upstream, owner, line.slice(0, 4096))
     })
   }
 }

@@ -44,6 +44,17 @@ t.test('T35: nothing a child writes harms more than its own call', async (t) => 
   await stream.body?.cancel()
 })
 
+t.test('T47: a flood on stderr does not drown the log', async (t) => {
+  const gateway = await startGateway(t)
+  const token = await gateway.addUser('alice', ['user'])
+  const session = await sessionOf(gateway, token)
+  await gateway.post('/mcp/fixture', token, call('babble', { lines: 50_000 }), session)
+  await new Promise((resolve) => setTimeout(resolve, 1100))
+  await gateway.post('/mcp/fixture', token, call('babble', { lines: 1 }), session)
+  await until(() => gateway.log().includes('more lines were left out'))
+  t.ok(gateway.log().split('babble').length < 500)
+})
+
 t.test('T58, T59: a server of the session era cannot speak for a later one', async (t) => {
   const gateway = await startGateway(t)
   const token = await gateway.addUser('alice', ['user'])
