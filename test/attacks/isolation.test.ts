@@ -81,3 +81,22 @@ t.test('T16, T20, T46: nothing of the gateway is found in a child, a log, a reco
     for (const secret of [token, token.split('.')[2] ?? '', adminPassword, 'password of alice', canary, 'not the password at all']) t.notOk(text.includes(secret), `${secret.slice(0, 12)}… in ${place}`)
   }
 })
+
+t.test('T24: every route wants a token, but for those that are public on purpose', async (t) => {
+  const open = /^\/(livez|readyz|errors\/|\.well-known\/|oauth\/jwks|register|oauth\/register|auth\/(login|refresh)|mcp\/(:upstream\/)?\.well-known\/)/
+  const gateway = await startGateway(t)
+  const parents: string[] = []
+  const routes = gateway.gateway.app.printRoutes({ commonPrefix: false }).split('\n').flatMap((line) => {
+    const [, indent = '', segment = '', methods = ''] = /^([│ ]*)[├└]── (\S+)(?: \(([A-Z, ]+)\))?/.exec(line) ?? []
+    const path = (parents[indent.length / 4 - 1] ?? '') + segment
+    parents[indent.length / 4] = path
+    return methods === '' ? [] : methods.split(', ').map((method) => ({ method, path }))
+  })
+  t.ok(routes.length > 15, `${routes.length} routes`)
+  for (const { method, path } of routes.filter((route) => route.path !== '*' && !open.test(route.path))) {
+    const response = await fetch(new URL(path.replace(/:\w+|\*/g, 'x'), gateway.url), { method, ...(['POST', 'PUT', 'PATCH', 'DELETE'].includes(method) ? { headers: { 'content-type': 'application/json' }, body: '{}' } : {}) })
+    await response.body?.cancel()
+    t.ok([401, 404].includes(response.status), `${method} ${path}: ${response.status}`)
+    if (response.status === 404) t.match(path, /^\/auth\/\*$/, 'nothing is there')
+  }
+})
