@@ -45,7 +45,7 @@ export const refusals = {
   PORTCULLIS_CANCELLED: { status: 200, rpc: 499, shape: 'rpc', text: 'The request was cancelled.' },
   PORTCULLIS_UPSTREAM_UNAVAILABLE: { status: 503, rpc: 503, shape: 'result', text: 'The upstream is not available.' },
   PORTCULLIS_UPSTREAM_FAILED: { status: 200, rpc: 502, shape: 'result', text: 'The upstream stopped before it answered.' },
-  PORTCULLIS_NOT_BRIDGEABLE: { status: 200, rpc: -32603, shape: 'rpc', text: 'The upstream asked for something this client cannot answer.' },
+  PORTCULLIS_NOT_BRIDGEABLE: { status: 200, rpc: -32603, shape: 'result', text: 'The upstream asks for input that this client cannot give: its protocol revision has no way for it.' },
   PORTCULLIS_LEDGER_UNAVAILABLE: { status: 503, rpc: 503, shape: 'http', text: 'The audit log cannot be written, so nothing is forwarded. Try again shortly.' },
   PORTCULLIS_SHUTTING_DOWN: { status: 503, rpc: 503, shape: 'http', text: 'The gateway is shutting down. Try again shortly.' },
   PORTCULLIS_OVERLOADED: { status: 503, rpc: 503, shape: 'http', text: 'The gateway is busy. Try again shortly.' },

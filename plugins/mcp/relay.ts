@@ -15,9 +15,16 @@ import { ownerOf } from './owner.ts'
 export async function relay (gate: Gate, call: Call): Promise<Answered> {
   const instance = call.instance ?? await instanceOf(gate, call)
   const answer = await ask(instance, call)
+  if (instance.era === 'modern' && call.era === 'legacy' && asksBack(answer)) throw new Refusal('PORTCULLIS_NOT_BRIDGEABLE')
   if (answer.kind === 'error') return answer
   if (answer.text.length > gate.config.guards.maxResult) throw tooLarge(answer.text.length, gate.config.guards.maxResult)
   return { kind: 'result', text: resultFor(answer, instance.era, call.era, call.record, call.method), toolError: answer.isError }
+}
+
+/** A 2026-07-28 answer that wants something of the client first: input, or a capability (-32021). */
+function asksBack (answer: Answer): boolean {
+  if (answer.kind === 'error') return answer.code === -32021
+  return answer.hasResultType && (JSON.parse(answer.text) as { resultType: unknown }).resultType !== 'complete'
 }
 
 /** One request to an upstream on the caller's behalf: its progress and log messages travel back on the call's stream. */

@@ -95,7 +95,8 @@ export class Instance {
     const result = this.era === 'legacy' ? await this.#initialize(timeoutMs) : await this.#discover(timeoutMs)
     const info = isObject(result['serverInfo']) ? result['serverInfo'] : serverInfoOf(result)
     this.introduction = {
-      serverInfo: info,
+      // 2026-07-28 servers may leave it out; clients of the session era want a name and a version.
+      serverInfo: { name: this.upstream, version: 'unknown', ...info },
       capabilities: isObject(result['capabilities']) ? result['capabilities'] : {},
       instructions: typeof result['instructions'] === 'string' ? result['instructions'] : undefined,
     }

@@ -66,6 +66,17 @@ t.test('T58, T59: a server of the session era cannot speak for a later one', asy
   t.match(JSON.parse(text), { result: { resultType: 'complete' } })
 })
 
+t.test('what an upstream of the later era asks of an earlier client is an answer, never a hang or a form', async (t) => {
+  const gateway = await startGateway(t, { yaml: { roles: { user: { allow: ['*/*'] } }, upstreams: { asking: { command: ['node', join(fixtures, 'asking.mjs')] } } } })
+  const client = await gateway.client('/mcp/asking', await gateway.addUser('alice', ['user']))
+  for (const name of ['ask', 'demand']) {
+    const result = await client.callTool({ name, arguments: {} })
+    t.match(result, { isError: true, _meta: { 'portcullis/refusal': { code: 'PORTCULLIS_NOT_BRIDGEABLE' } } }, name)
+    t.notMatch(JSON.stringify(result), /password/)
+  }
+  t.same((await gateway.rows({ method: 'tools/call' })).map(({ code }) => code), Array(2).fill('PORTCULLIS_NOT_BRIDGEABLE'))
+})
+
 t.test('T29: what is asked by completion is guarded, recorded and policed like everything else', async (t) => {
   const gateway = await startGateway(t)
   const token = await gateway.addUser('alice', ['user'])
