@@ -20,6 +20,8 @@ export interface Config {
   readonly databaseUrl: string | undefined
   readonly redisUrl: string | undefined
   readonly logLevel: string
+  /** Where programs of upstreams are looked up; undefined = the directories of the system. */
+  readonly path: string | undefined
   readonly adminPassword: string | undefined
   readonly allowUnsandboxed: boolean
   readonly upstreams: ReadonlyMap<string, UpstreamSpec>

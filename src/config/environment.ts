@@ -22,6 +22,7 @@ export interface Settings {
   readonly databaseUrl: string | undefined
   readonly redisUrl: string | undefined
   readonly logLevel: string
+  readonly path: string | undefined
   readonly adminPassword: string | undefined
 }
 
@@ -61,6 +62,7 @@ export function readEnvironment (env: NodeJS.ProcessEnv, file: string, report: R
     databaseUrl: urlOf(env, 'DATABASE_URL', ['postgres:', 'postgresql:'], 'postgres://user:password@host:5432/name', report),
     redisUrl: urlOf(env, 'REDIS_URL', ['redis:', 'rediss:'], 'redis://host:6379', report),
     logLevel: logLevelOf(env, report),
+    path: searchPath(env),
     adminPassword: given(env, 'PORTCULLIS_ADMIN_PASSWORD'),
   }
 }
@@ -115,6 +117,12 @@ function urlOf (env: NodeJS.ProcessEnv, name: 'DATABASE_URL' | 'REDIS_URL', prot
   const url = URL.canParse(value) ? new URL(value) : undefined
   if (url === undefined || !protocols.includes(url.protocol)) report.variable(name, `must be an address such as ${example}`)
   return value
+}
+
+/** The absolute parts of PATH: what lies in the working directory by chance is no program of an upstream. */
+function searchPath (env: NodeJS.ProcessEnv): string | undefined {
+  const parts = (env['PATH'] ?? '').split(':').filter((part) => part.startsWith('/'))
+  return parts.length === 0 ? undefined : parts.join(':')
 }
 
 function logLevelOf (env: NodeJS.ProcessEnv, report: Report): string {

@@ -24,7 +24,7 @@ const nobody = { id: 'shared', name: 'shared' }
 export function openCells (config: Config): Cells {
   const secrets = openSecrets(config.data)
   const modes = new Set([...config.upstreams.values()].map(({ sandbox }) => sandbox.mode))
-  const sandboxes = new Map<string, Sandbox>([...modes].map((mode) => [mode, openSandbox(mode, config)]))
+  const sandboxes = new Map<string, Sandbox>([...modes].map((mode) => [mode, openSandbox(mode, { allowUnsandboxed: config.allowUnsandboxed, ...(config.path === undefined ? {} : { path: config.path }) })]))
   return { spawn, problems, facts }
 
   async function spawn (spec: UpstreamSpec, user: Owner['user']): Promise<Cell> {

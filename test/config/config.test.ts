@@ -33,6 +33,11 @@ function mistakes (action: () => unknown): string {
   return ''
 }
 
+test('programs of upstreams are looked up on the absolute parts of PATH', async (t) => {
+  t.equal(load(t, one, { PATH: '/opt/x/bin:bin::/usr/bin' }).path, '/opt/x/bin:/usr/bin')
+  t.equal(load(t, one, {}).path, undefined)
+})
+
 test('one upstream is a whole configuration: everything else has a default', async (t) => {
   const config = load(t, one)
   t.match(config, {
