@@ -65,10 +65,12 @@ export class Supervisor {
     return seat.starting ?? this.#open(seat, owner, era)
   }
 
-  /** The instance that serves `owner` if it is up already; nothing is started. */
+  /** The instance that serves `owner` if it is up already; nothing is started. Whoever looks is about to call: it counts as used. */
   peek (upstream: string, owner: Owner, era: Era): Instance | undefined {
     const spec = this.#config.upstreams.get(upstream)
-    return spec && this.#seats.get(seatKey(upstream, ownerKey(spec, owner), this.#eraOf(upstream, era)))?.instance
+    const instance = spec && this.#seats.get(seatKey(upstream, ownerKey(spec, owner), this.#eraOf(upstream, era)))?.instance
+    if (instance !== undefined) instance.lastUsed = Date.now()
+    return instance
   }
 
   /** The instances that are up. */
