@@ -28,6 +28,8 @@ export class Backlog {
   #reader: Reader | undefined
   #buffer: Buffer = Buffer.allocUnsafe(BATCH_BYTES)
   #last = 0
+  /** The newest segment whose records are all in the database: as long as it lies there, somebody will close the chain. */
+  #done: string | undefined
 
   /** A segment is new, or has grown, or ends here. */
   note (progress: Progress): void {
@@ -83,6 +85,12 @@ export class Backlog {
     if (this.#reader !== undefined) await this.#close(this.#reader)
   }
 
+  /** The chain is closed, so its last file goes too. */
+  async release (): Promise<void> {
+    if (this.#done !== undefined) await unlink(this.#done).catch(ignoreMissing)
+    this.#done = undefined
+  }
+
   async #openNext (): Promise<Reader | undefined> {
     const progress = this.#waiting[0]
     if (progress === undefined) return undefined
@@ -116,11 +124,12 @@ export class Backlog {
     }
   }
 
-  /** All its records are in the database, so the file goes. */
+  /** All its records are in the database, so the file before it goes. */
   async #leave (reader: Reader): Promise<void> {
     this.#reader = undefined
     await reader.handle.close()
-    await unlink(reader.segment.path).catch(ignoreMissing)
+    await this.release()
+    this.#done = reader.segment.path
   }
 
   async #close (reader: Reader): Promise<void> {

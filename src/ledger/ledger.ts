@@ -177,6 +177,7 @@ class SpooledLedger implements Ledger {
   async #ship (signal: AbortSignal): Promise<boolean> {
     if (!await this.#shipper.drain(signal)) return false
     if (this.#spool.appended > 0) await finishChain(this.#options.database, this.#chain)
+    await this.#shipper.release()
     return true
   }
 }

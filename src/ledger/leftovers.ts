@@ -90,9 +90,12 @@ export class Leftovers {
     this.#shipper = shipper
     for (const progress of progresses) shipper.note(progress)
     try {
-      if (!await shipper.drain(this.#stop.signal) || shipper.shipped === 0) return
+      if (!await shipper.drain(this.#stop.signal)) return
+      if (shipper.shipped === 0) return await shipper.release()
       const recovered = await this.#finish(chain)
-      if (recovered !== undefined) log.warn({ chain: chain.id, records: shipper.shipped, recovered }, 'an earlier process did not close its ledger; its records are safe, calls without an outcome are marked')
+      if (recovered === undefined) return
+      await shipper.release()
+      log.warn({ chain: chain.id, records: shipper.shipped, recovered }, 'an earlier process did not close its ledger; its records are safe, calls without an outcome are marked')
     } finally {
       await shipper.close()
       this.#shipper = undefined

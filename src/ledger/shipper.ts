@@ -87,6 +87,11 @@ export class Shipper {
     return true
   }
 
+  /** The chain is closed in the database: nothing of it is needed on disk any more. */
+  async release (): Promise<void> {
+    await this.#backlog.release()
+  }
+
   /** Stops where it is; what is not shipped stays in its files. */
   async close (): Promise<void> {
     this.#stop.abort()

@@ -158,6 +158,30 @@ t.test('what a closed process could not ship is shipped by the next one', async 
   t.match(await search(database, {}, 10), [{ record, outcome: 'ok' }])
 })
 
+t.test('a process that ends between the last record and the closing of its chain leaves the closing to the next', async t => {
+  const database = await testDatabase(t)
+  const data = temporaryDirectory(t)
+  const first = testLedger(t, database, data)
+  await database.pool.query('alter function ledger.close_chain(uuid) rename to close_chain_later')
+  first.append(intent(first.newRecord()))
+  await first.close()
+  t.equal(first.status.lagRecords, 0, 'the record is in the database')
+  t.match(await database.db.selectFrom('ledger.chain').select('closed_at').execute(), [{ closed_at: null }])
+
+  const second = testLedger(t, database, data)
+  while ((await search(database, { outcome: 'unknown' }, 10)).length === 0) await sleep(20)
+  await second.close()
+  t.match(await database.db.selectFrom('ledger.chain').select('closed_at').execute(), [{ closed_at: null }], 'nor could the next one close it')
+
+  await database.pool.query('alter function ledger.close_chain_later(uuid) rename to close_chain')
+  const third = testLedger(t, database, data)
+  await third.caughtUp
+  t.match(await database.db.selectFrom('ledger.chain').select('closed_at').execute(), [{ closed_at: Date }])
+  t.match(await search(database, {}, 10), [{ outcome: 'unknown' }], 'and the call is marked once')
+  await third.close()
+  t.strictSame(readdirSync(join(data, 'ledger')), [])
+})
+
 t.test('a process that recorded nothing leaves nothing behind', async t => {
   const database = await testDatabase(t)
   const data = temporaryDirectory(t)
