@@ -49,6 +49,10 @@ class Caller implements Sink {
     this.#reject = reject
   }
 
+  get record (): string {
+    return this.#call.record
+  }
+
   answer (answer: Answer): void {
     this.#over()
     this.#resolve(answer)

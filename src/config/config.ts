@@ -65,13 +65,23 @@ export interface SandboxSpec {
   readonly mode: 'bubblewrap' | 'none'
   readonly read: readonly Grant[]
   readonly write: readonly Grant[]
-  readonly network: 'none'
+  readonly network: 'none' | NetworkSpec
   readonly memory: number
   readonly processes: number
   readonly fileSize: number
   readonly openFiles: number
   readonly tmp: number
 }
+
+/** What a server may reach through the gateway's proxy. */
+export interface NetworkSpec {
+  readonly allow: readonly Destination[]
+  /** Private ranges that names may lead to. */
+  readonly private: readonly string[]
+}
+
+/** `host` is lower case; `*.` in front stands for every name below. */
+export interface Destination { readonly host: string, readonly port: number }
 
 /** `source` on this machine, seen by the server as `target`; both absolute. */
 export interface Grant { readonly source: string, readonly target: string }

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 
 import { collision, sourceProblem, targetProblem } from './grants.ts'
 import type { Access, GrantContext } from './grants.ts'
+import { readNetwork } from './network.ts'
 import { present } from './reading.ts'
 import { referenceProblem, references, resolveEnvironment } from './references.ts'
 import { defaults } from './schema.ts'
@@ -23,7 +24,7 @@ export function readSandbox (raw: RawUpstream['sandbox'], path: Path, around: Su
   const given: RawSandbox = raw === undefined ? {} : raw === 'none' ? { mode: 'none' } : raw
   const spec: SandboxSpec = {
     mode: given.mode ?? defaults.sandbox.mode,
-    network: 'none',
+    network: readNetwork(given, path, around),
     ...readGrants(given, path, around),
     processes: given.processes ?? defaults.sandbox.processes,
     openFiles: given.open_files ?? defaults.sandbox.open_files,

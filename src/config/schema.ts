@@ -35,7 +35,11 @@ const sandbox = Type.Union([
     mode: choice(['bubblewrap', 'none'], 'How the server is confined. "none" is refused unless the gateway is started with --allow-unsandboxed.', defaults.sandbox.mode),
     read: grants('What the server may read.'),
     write: grants('What the server may read and write.'),
-    network: Type.Literal('none', { title: '"none"', description: 'Servers have no network.', default: 'none' }),
+    network: Type.Union([
+      Type.Literal('none', { description: 'No network.' }),
+      list(text('a host such as api.example.com, or host:port'), { minItems: 1 }),
+    ], { title: '"none", or a list of hosts', default: 'none', description: 'What the server may reach, through the gateway\'s proxy: host (port 443), host:port, or *.host.' }),
+    private: list(text('a range such as 10.0.0.0/8'), { description: 'Private addresses the hosts of network may have. Without it they may only have public ones.' }),
     memory: size('Memory of all processes of the server together.', defaults.sandbox.memory),
     processes: count(1, 4096, 'How many processes and threads the server may have.', defaults.sandbox.processes),
     file_size: size('The largest file the server may write.', defaults.sandbox.file_size),

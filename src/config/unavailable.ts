@@ -7,7 +7,6 @@ const rows: readonly Row[] = [
   { path: ['upstreams', '*', 'url'], sentence: 'remote upstreams (url) are not available in this version; run the server here with "command", or a bridge to it such as mcp-remote' },
   { path: ['upstreams', '*', 'headers'], sentence: 'remote upstreams (url, headers) are not available in this version; give a local server its credentials with "env"' },
   { path: ['upstreams', '*', 'type'], sentence: 'remote upstreams are not available in this version; only "stdio" servers, started with "command", are', when: (value) => typeof value === 'string' },
-  { path: ['upstreams', '*', 'sandbox', 'network'], sentence: 'network allow-lists are not available in this version; a sandboxed server has no network at all: write "network: none"' },
   { path: ['guards', 'secrets'], sentence: 'secret detection is not available in this version; add patterns to "guards.deny", and argument names to "audit.redact"' },
   { path: ['audit', 'retention'], sentence: 'automatic retention is not available in this version; records stay until they are removed from the database' },
   { path: ['audit', 'durability'], sentence: 'durability "database" is not available in this version; "fsync" is the surest: the record is on the disk before the call is forwarded', when: (value) => value === 'database' },

@@ -2,6 +2,8 @@
 export type Kind =
   | 'call' | 'outcome' | 'refusal' | 'notification' | 'session' | 'list'
   | 'login' | 'logout' | 'token' | 'user' | 'config' | 'admin' | 'gateway' | 'upstream'
+  /** A connection that an upstream asked for; `detail.calls` has the records of the calls it was working on. */
+  | 'egress'
   /** Written at the next start for an intent whose process died before the outcome was known. */
   | 'recovered'
 

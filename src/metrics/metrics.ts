@@ -40,6 +40,7 @@ export interface Metrics {
   restart (upstream: string, reason: string): void
   noise (upstream: string): void
   dropped (upstream: string, reason: string): void
+  egress (upstream: string, result: 'allowed' | 'denied'): void
   appendFailure (): void
   /** Says where the gauges are read; several calls add up. */
   watch (sources: Partial<Sources>): void
@@ -56,6 +57,7 @@ export function createMetrics ({ version, config = '', process: own = true }: Me
   const restarts = family(counters.restarts)
   const noise = family(counters.noise)
   const dropped = family(counters.dropped)
+  const egress = family(counters.egress)
   const appendFailures = family<string>(counters.appendFailures).labels()
   registerSources(registry, () => sources)
   registerBuild(registry, { version, config, node: process.version })
@@ -69,6 +71,7 @@ export function createMetrics ({ version, config = '', process: own = true }: Me
     restart: (upstream, reason) => { restarts.labels(upstream, reason).value++ },
     noise: upstream => { noise.labels(upstream).value++ },
     dropped: (upstream, reason) => { dropped.labels(upstream, reason).value++ },
+    egress: (upstream, result) => { egress.labels(upstream, result).value++ },
     appendFailure: () => { appendFailures.value++ },
     watch: added => { Object.assign(sources, added) },
   }

@@ -2,11 +2,12 @@ import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, lstatSync, openSync, readlinkSync } from 'node:fs'
+import { innerSocket } from './bridge.ts'
 import { ProcessCell } from './cell.ts'
 import type { Cell, CellSpec } from './cell.ts'
 import { ConfinedHold } from './confined.ts'
 import { Wiring } from './descriptors.ts'
-import { openMount } from './grants.ts'
+import { openMount, openSocket } from './grants.ts'
 import type { OpenMount } from './grants.ts'
 import type { Host } from './host.ts'
 import { planCell } from './plan.ts'
@@ -30,6 +31,7 @@ export async function spawnConfined (spec: CellSpec, tools: Tools, host: Host, w
   const nothing = openSync('/dev/null', 'r+')
   try {
     for (const mount of plan.mounts) opened.push(openMount(mount, process.getuid?.() === 0 ? nobody : undefined))
+    if (spec.egress !== undefined) opened.push(openSocket(spec.egress, innerSocket))
     const { child, wiring, status } = launch(spec, plan, opened, nothing, tools)
     return await settle(spec, child, wiring, status, watchdog)
   } finally {

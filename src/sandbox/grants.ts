@@ -55,6 +55,11 @@ export function openMount (mount: { source: string, target: string, write: boole
   }
 }
 
+/** Opens a socket of the gateway's own for a cell. */
+export function openSocket (source: string, target: string): OpenMount {
+  return { handle: openHandle(source), source, target, write: false }
+}
+
 /** The path without symbolic links, or undefined when there is nothing. */
 export function realPath (path: string): string | undefined {
   try {

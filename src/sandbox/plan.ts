@@ -1,5 +1,6 @@
 import { basename, resolve } from 'node:path'
 import { isWithin } from '../config/grants.ts'
+import { bridgeEnvironment, bridged } from './bridge.ts'
 import type { CellSpec } from './cell.ts'
 import { innerPath, isSystemPath, resolveCommand } from './command.ts'
 import type { Resolved } from './command.ts'
@@ -35,7 +36,8 @@ export function planCell (spec: CellSpec, host: Host): Plan {
     spec.sandbox.write.map((grant) => realGrant(grant, 'write', secrets))
   )
   for (const mount of mounts) requireMountPoint(mount, outerMounts(mount, mounts))
-  return { argv: resolved.argv, mounts, environment: environmentOf(spec, resolved), cwd: cwdOf(spec, mounts), dataSlack: dataSlackOf(resolved, host) }
+  const argv = spec.egress === undefined ? resolved.argv : bridged(resolved.argv, host.tool)
+  return { argv, mounts, environment: environmentOf(spec, resolved), cwd: cwdOf(spec, mounts), dataSlack: dataSlackOf(resolved, host) }
 }
 
 /** Checks a name and a value for the environment of an upstream; both backends do. */
@@ -73,6 +75,7 @@ function environmentOf (spec: CellSpec, { path, runtime }: Resolved): Record<str
     USER: 'mcp',
     LOGNAME: 'mcp',
     ...(runtime === 'node' ? { NODE_OPTIONS: `--max-old-space-size=${heapMebibytes(spec.sandbox.memory)}` } : {}),
+    ...(spec.egress === undefined ? {} : bridgeEnvironment),
     ...spec.env,
   }
 }

@@ -1,9 +1,12 @@
 import { resolveReferences } from '../config/config.ts'
-import type { Config, UpstreamSpec } from '../config/config.ts'
+import type { Config, SandboxSpec, UpstreamSpec } from '../config/config.ts'
 import { openSecrets } from '../config/secrets.ts'
+import { openEgress } from '../egress/proxy.ts'
+import type { Verdict } from '../egress/decide.ts'
 import { Refusal } from '../errors.ts'
 import type { InstanceFacts } from '../metrics/sources.ts'
-import type { Cell } from '../sandbox/cell.ts'
+import { bridgeProcesses } from '../sandbox/bridge.ts'
+import type { Cell, CellSpec } from '../sandbox/cell.ts'
 import { openSandbox } from '../sandbox/sandbox.ts'
 import type { Sandbox } from '../sandbox/sandbox.ts'
 import type { Owner } from './seat.ts'
@@ -12,12 +15,15 @@ import type { Supervisor } from './supervisor.ts'
 /** Cells for the upstreams of a configuration. */
 export interface Cells {
   /** Starts an upstream for one user: references resolved, nothing else of the gateway inside. */
-  spawn (spec: UpstreamSpec, user: Owner['user']): Promise<Cell>
+  spawn (spec: UpstreamSpec, user: Owner['user'], onEgress: OnEgress): Promise<Cell>
   /** Why upstreams would be refused on this machine; empty when all is well. */
   problems (): Promise<readonly string[]>
   /** What the instances use, for the metrics. */
   facts (supervisor: Supervisor): Promise<InstanceFacts[]>
 }
+
+/** Hears of every connection an upstream asks for, before it is made; when it fails, none is. */
+export type OnEgress = (verdict: Verdict) => Promise<void>
 
 const nobody = { id: 'shared', name: 'shared' }
 
@@ -27,21 +33,21 @@ export function openCells (config: Config): Cells {
   const sandboxes = new Map<string, Sandbox>([...modes].map((mode) => [mode, openSandbox(mode, { allowUnsandboxed: config.allowUnsandboxed, ...(config.path === undefined ? {} : { path: config.path }) })]))
   return { spawn, problems, facts }
 
-  async function spawn (spec: UpstreamSpec, user: Owner['user']): Promise<Cell> {
+  async function spawn (spec: UpstreamSpec, user: Owner['user'], onEgress: OnEgress): Promise<Cell> {
     const sandbox = sandboxes.get(spec.sandbox.mode)
     if (sandbox === undefined) throw new Refusal('PORTCULLIS_UPSTREAM_UNAVAILABLE')
     // A shared process works for everybody, so nobody's own secrets belong in it.
     const who = spec.isolation === 'shared' ? { user: nobody, secret: (name: string) => secrets(name) } : { user, secret: (name: string) => secrets(name, user.name) }
     const fill = (text: string): string => resolveReferences(text, who)
-    return await sandbox.spawn({
+    return await withEgress(spec.sandbox, onEgress, async (sandboxed) => await sandbox.spawn({
       upstream: spec.name,
       command: spec.command.map(fill),
       directory: config.directory,
       ...(spec.cwd === undefined ? {} : { cwd: spec.cwd }),
       env: Object.fromEntries(Object.entries(spec.env).map(([name, value]) => [name, fill(value)])),
-      sandbox: spec.sandbox,
+      ...sandboxed,
       protect: [config.data, config.file],
-    })
+    }))
   }
 
   async function problems (): Promise<readonly string[]> {
@@ -56,5 +62,19 @@ export function openCells (config: Config): Cells {
     }))
     const others = supervisor.states().filter(({ state }) => state !== 'ready')
     return [...up, ...others.map(({ upstream, state }, at) => ({ id: `${state} ${at}`, upstream, state, rssBytes: 0, cpuSeconds: 0 }))]
+  }
+}
+
+/** Starts a cell with a proxy of its own, where its network is not `none`; the proxy ends with the cell. */
+async function withEgress (sandbox: SandboxSpec, record: OnEgress, start: (spec: Pick<CellSpec, 'sandbox' | 'egress'>) => Promise<Cell>): Promise<Cell> {
+  if (sandbox.network === 'none') return await start({ sandbox })
+  const egress = await openEgress({ network: sandbox.network, record })
+  try {
+    const cell = await start({ sandbox: { ...sandbox, processes: sandbox.processes + bridgeProcesses }, egress: egress.socket })
+    void cell.exited.then(() => egress.close())
+    return cell
+  } catch (error) {
+    await egress.close()
+    throw error
   }
 }

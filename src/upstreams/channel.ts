@@ -7,6 +7,8 @@ import { Slots } from './slots.ts'
 
 /** What waits for the answer to one request. Exactly one of `answer` and `fail` is called, once. */
 export interface Sink {
+  /** The record of the call, when it is a caller's. */
+  readonly record?: string
   answer (answer: Answer): void
   fail (refusal: Refusal): void
   /** `params` of a notifications/progress for this request; the token in it is the gateway's. */
@@ -103,6 +105,11 @@ export class Channel {
     if (this.#flight.size !== 1) return undefined
     const [entry] = this.#flight.entries()
     return entry?.[1].sink
+  }
+
+  /** Everybody who waits for an answer. */
+  * sinks (): Generator<Sink> {
+    for (const [, { sink }] of this.#flight.entries()) yield sink
   }
 
   #write (line: string): void {

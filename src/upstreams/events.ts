@@ -1,3 +1,4 @@
+import type { Verdict } from '../egress/decide.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics/metrics.ts'
@@ -6,11 +7,14 @@ import type { SupervisorEvents } from './supervisor.ts'
 
 export interface EventTargets {
   readonly log: Log
-  readonly ledger: Pick<Ledger, 'append' | 'newRecord'>
-  readonly metrics: Pick<Metrics, 'restart' | 'noise' | 'dropped'>
+  readonly ledger: Pick<Ledger, 'append' | 'durable' | 'newRecord'>
+  readonly metrics: Pick<Metrics, 'restart' | 'noise' | 'dropped' | 'egress'>
   readonly onNotification: SupervisorEvents['notification']
   readonly onStarted: (instance: Instance) => void
 }
+
+/** Ids of calls one record names; an instance has more in flight only under load. */
+const maxCalls = 64
 
 /** What happens to instances, told to the log, the metrics and the ledger. */
 export function supervisorEvents ({ log, ledger, metrics, onNotification, onStarted }: EventTargets): SupervisorEvents {
@@ -43,7 +47,18 @@ export function supervisorEvents ({ log, ledger, metrics, onNotification, onStar
       metrics.dropped(upstream, reason)
       log.debug({ upstream, reason }, 'message from upstream dropped')
     },
+    egress,
     stderr: (upstream, owner, line) => log.info({ upstream, owner, line }, 'upstream stderr'),
+  }
+
+  /** No record, no connection. */
+  function egress (upstream: string, owner: string, verdict: Verdict, calls: readonly string[]): Promise<void> {
+    const { allowed, host, port, address } = verdict
+    metrics.egress(upstream, allowed ? 'allowed' : 'denied')
+    const reason = allowed ? {} : { reason: verdict.reason }
+    if (!allowed) log.warn({ upstream, owner, host, port, ...reason }, 'upstream was refused a connection')
+    ledger.append({ kind: 'egress', record: ledger.newRecord(), upstream, target: `${host}:${port}`, decision: allowed ? 'allow' : 'deny', outcome: allowed ? 'ok' : 'refused', detail: { owner, address, ...reason, calls: calls.slice(0, maxCalls) } })
+    return new Promise((resolve, reject) => ledger.durable((error) => error === undefined ? resolve() : reject(error)))
   }
 
   /** A ledger that is away does not keep an instance from starting: its calls are refused anyway. */

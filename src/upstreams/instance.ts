@@ -122,6 +122,11 @@ export class Instance {
     this.#channel.sweep(now)
   }
 
+  /** The records of the calls in flight. */
+  get records (): string[] {
+    return [...this.#channel.sinks()].flatMap(({ record }) => record ?? [])
+  }
+
   /** The sink of the only call in flight, when there is exactly one: what a log message in mid-call belongs to. */
   onlyCaller (): Sink | undefined {
     return this.#channel.only()

@@ -1,7 +1,9 @@
 import type { Config, UpstreamSpec } from '../config/config.ts'
+import type { Verdict } from '../egress/decide.ts'
 import { Refusal } from '../errors.ts'
 import type { Era } from '../protocol/era.ts'
 import type { Cell } from '../sandbox/cell.ts'
+import type { Cells } from './cells.ts'
 import { Instance, WrongEra } from './instance.ts'
 import { backOff, emptySeat, isOf, other, ownerKey, seatKey, unavailable } from './seat.ts'
 import type { Owner, Seat } from './seat.ts'
@@ -16,6 +18,8 @@ export interface SupervisorEvents {
   noise (upstream: string, line: Buffer): void
   dropped (upstream: string, reason: string): void
   stderr (upstream: string, owner: string, line: string): void
+  /** Before a connection is made; `calls` are the records of what the instance works on. When it fails, no connection is made. */
+  egress (upstream: string, owner: string, verdict: Verdict, calls: readonly string[]): Promise<void>
 }
 
 const maxInstances = 500
@@ -33,14 +37,14 @@ const healthyMs = 60_000
 export class Supervisor {
   readonly #config: Config
   readonly #events: SupervisorEvents
-  readonly #spawn: (spec: UpstreamSpec, user: Owner['user']) => Promise<Cell>
+  readonly #spawn: Cells['spawn']
   readonly #seats = new Map<string, Seat>()
   /** What an upstream was found to speak; absent = not tried. */
   readonly #speaks = new Map<string, Partial<Record<Era, boolean>>>()
   readonly #timer: NodeJS.Timeout
   #closing: Promise<void> | undefined
 
-  constructor (config: Config, spawn: (spec: UpstreamSpec, user: Owner['user']) => Promise<Cell>, events: SupervisorEvents) {
+  constructor (config: Config, spawn: Cells['spawn'], events: SupervisorEvents) {
     this.#config = config
     this.#spawn = spawn
     this.#events = events
@@ -177,7 +181,8 @@ export class Supervisor {
   async #introduce (seat: Seat, owner: Owner, era: Era): Promise<Instance> {
     const begun = Date.now()
     const { spec } = seat
-    const cell = await this.#spawn(spec, owner.user)
+    let calls = (): string[] => []
+    const cell = await this.#spawn(spec, owner.user, (verdict) => this.#events.egress(spec.name, seat.owner, verdict, calls()))
     this.#readStderr(cell, spec.name, seat.owner)
     const instance: Instance = new Instance({
       upstream: spec.name,
@@ -192,6 +197,7 @@ export class Supervisor {
         dropped: (reason) => this.#events.dropped(spec.name, reason),
       },
     })
+    calls = () => instance.records
     const watch = setInterval(() => instance.sweep(Date.now()), sweepMs)
     try {
       await instance.introduce(spec.timeouts.start)

@@ -206,7 +206,6 @@ test('what this version does not do is refused by name, never accepted and ignor
   expectOne(t, {
     'a remote upstream': ['upstreams: { a: { url: https://mcp.example.com/mcp } }', '1:19 upstreams.a: remote upstreams (url) are not available in this version; run the server here'],
     'a remote type': ['upstreams: { a: { command: x, type: http } }', '1:37 upstreams.a.type: remote upstreams are not available in this version'],
-    'a network allow-list': ['upstreams: { a: { command: x, sandbox: { network: [api.github.com] } } }', '1:51 upstreams.a.sandbox.network: network allow-lists are not available in this version'],
     'secret detection': ['…guards: { secrets: redact }', '2:11 guards: secret detection is not available in this version'],
     retention: ['…audit: { retention: 400d }', '2:10 audit: automatic retention is not available in this version'],
     'durability in the database': ['…audit: { durability: database }', '2:22 audit.durability: durability "database" is not available in this version'],
