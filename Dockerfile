@@ -24,6 +24,7 @@ COPY --from=build /app/node_modules node_modules
 COPY --from=build /app/dist dist
 COPY package.json upstreams.yaml ./
 COPY docs/errors.md docs/errors.md
+COPY ui ui
 
 # Listening on every address is right only inside a container: what is published, and where, the operator decides.
 ENV NODE_ENV=production \

@@ -5,11 +5,13 @@ import pg from 'pg'
 import type { Log } from './connect.ts'
 import * as ledger from './migrations/0001_ledger.ts'
 import * as identity from './migrations/0002_identity.ts'
+import * as oauthClients from './migrations/0003_oauth_clients.ts'
 
 /** Every migration there is, in order. Forward only: a mistake is mended by the next one. */
 const migrations: Readonly<Record<string, Migration>> = {
   '0001_ledger': ledger,
   '0002_identity': identity,
+  '0003_oauth_clients': oauthClients,
 }
 
 /**

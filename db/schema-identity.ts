@@ -55,6 +55,18 @@ export interface OAuthArtifactsTable {
   expires_at: Date
 }
 
+export interface OAuthClientsTable {
+  client_id: string
+  /** RFC 7591; a secret is kept as its sha256. */
+  metadata: ColumnType<unknown, string, string>
+  source: 'registered' | 'admin'
+  /** The service user as whom the client acts by itself; null when it acts for people. */
+  user_id: string | null
+  created_at: Stamp
+  /** Null until the first person lets it in. */
+  last_used_at: Date | null
+}
+
 export interface TokenRevocationsTable {
   /** A `gid` (one login and everything that came of it) or a `jti` (one access token). */
   id: string
@@ -85,6 +97,7 @@ export interface IdentitySchema {
   user_roles: UserRolesTable
   personal_access_tokens: PersonalAccessTokensTable
   oauth_artifacts: OAuthArtifactsTable
+  oauth_clients: OAuthClientsTable
   token_revocations: TokenRevocationsTable
   signing_keys: SigningKeysTable
   login_attempts: LoginAttemptsTable

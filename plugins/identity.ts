@@ -50,7 +50,7 @@ async function openFormat (app: FastifyInstance, publicUrl: string, keys: Signin
     verify: {
       algorithms: ['ES256'],
       allowedIss: publicUrl,
-      allowedAud: `${publicUrl}/mcp`,
+      // The audience is one of many, and is read where the claims are: src/identity/authenticate.ts.
       requiredClaims: [...REQUIRED_CLAIMS],
       checkTyp: 'at+jwt',
       clockTolerance: CLOCK_TOLERANCE,

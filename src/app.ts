@@ -19,6 +19,7 @@ import { applyLevel } from '../plugins/mcp/logging.ts'
 import { origin } from '../plugins/mcp/origin.ts'
 import { Streams } from '../plugins/mcp/streams.ts'
 import { metrics, startMetricsServer } from '../plugins/metrics.ts'
+import { oauth } from '../plugins/oauth/index.ts'
 import { wellKnown } from '../plugins/well-known.ts'
 import type { Config } from './config/config.ts'
 import { Refusal } from './errors.ts'
@@ -144,6 +145,9 @@ interface Parts {
   readonly life: { closing: boolean }
 }
 
+/** A token that limits nothing, for asking policy about a user. */
+const ANY_TOKEN = { tokenId: '', tokenKind: 'access', clientId: '', scopes: null, expiresAt: 0 } as const
+
 /** Registers the scopes. What they share they find in the gate; they never meet one another. */
 async function compose (app: FastifyInstance, { config, log, database, watch, ledger, measured, cells, life }: Parts): Promise<Gate> {
   const audit = auditIdentity(ledger, ({ kind, outcome }) => { if (kind === 'login') measured.login(outcome === 'ok' ? 'ok' : outcome === 'limited' ? 'locked' : 'refused') })
@@ -182,6 +186,7 @@ async function compose (app: FastifyInstance, { config, log, database, watch, le
   await app.register(wellKnown, { identity: app.identity, publicUrl })
   await app.register(metrics, { registry: measured.registry, authenticateAdmin: adminOnly(app.identity) })
   await app.register(auth, { identity: app.identity, config, audit })
+  await app.register(oauth, { identity: app.identity, database, publicUrl, audit, reachable: (user) => [...config.upstreams.keys()].filter((upstream) => policy.reaches({ ...user, ...ANY_TOKEN }, upstream)) })
   await app.register(mcp, { gate, identity: app.identity })
   return gate
 }

@@ -19,6 +19,8 @@ export interface Principal {
   readonly clientId: string
   /** What the token itself is limited to (patterns over `upstream/tool`), or null when it carries the user's full rights. */
   readonly scopes: readonly string[] | null
+  /** The only upstream whose endpoint the credential is for; absent when it is for the whole gateway. */
+  readonly upstream?: string
   /** Unix milliseconds after which the credential must not be honoured. */
   readonly expiresAt: number
 }

@@ -1,4 +1,4 @@
-import type { onRequestHookHandler } from 'fastify'
+import type { FastifyRequest, onRequestHookHandler } from 'fastify'
 import type { Principal } from '../../src/call.ts'
 import { Refusal } from '../../src/errors.ts'
 import type { Identity } from '../../src/identity/identity.ts'
@@ -19,15 +19,20 @@ export function authenticate (identity: Pick<Identity, 'authenticate'>): onReque
     if (hasTokenInQuery(request.query)) throw new Refusal('PORTCULLIS_UNAUTHENTICATED', { message: 'A token in the URL is not accepted, since URLs end up in logs: send "Authorization: Bearer <token>".' })
     const found = identity.authenticate(request.headers.authorization)
     if (!(found instanceof Promise)) {
-      request.principal = found
+      request.principal = forEndpoint(found, request)
       done()
       return
     }
     found.then((principal) => {
-      request.principal = principal
-      done()
-    }, done)
+      request.principal = forEndpoint(principal, request)
+    }).then(() => done(), done)
   }
+}
+
+/** A token for one endpoint is good there and nowhere else (RFC 8707). */
+function forEndpoint (principal: Principal, request: FastifyRequest): Principal {
+  if (principal.upstream === undefined || principal.upstream === (request.params as { upstream?: string }).upstream) return principal
+  throw new Refusal('PORTCULLIS_INVALID_TOKEN', { message: 'This access token is for another endpoint of this gateway. Log in again for this one.' })
 }
 
 function hasTokenInQuery (query: unknown): boolean {

@@ -4,7 +4,10 @@ import { findPersonalToken } from '../../db/tokens.ts'
 import type { PersonalTokenRow } from '../../db/tokens.ts'
 import type { Principal } from '../call.ts'
 import { Refusal } from '../errors.ts'
+import { readAudience } from './audience.ts'
+import type { Audience } from './audience.ts'
 import { readBearer } from './bearer.ts'
+import { SCOPE } from './challenge.ts'
 import { CLOCK_TOLERANCE, keyIdOf, readClaims } from './claims.ts'
 import type { Claims, TokenFormat } from './claims.ts'
 import { isPersonalToken, readPersonalToken } from './personal-token.ts'
@@ -31,12 +34,13 @@ export interface AuthenticatorOptions {
   readonly standings: Standings
   readonly keys: SigningKeys
   readonly format: TokenFormat
+  readonly publicUrl: string
   readonly now: () => number
 }
 
 const REMEMBERED = 10_000
 
-export function openAuthenticator ({ db, standings, keys, format, now }: AuthenticatorOptions): Authenticator {
+export function openAuthenticator ({ db, standings, keys, format, publicUrl, now }: AuthenticatorOptions): Authenticator {
   let uses = new Map<string, number>()
   const cache = new LRUCache<number, Entry>({ max: REMEMBERED, dispose: (entry) => noteUse(entry) })
   const pending = new Map<string, Promise<Principal>>()
@@ -81,7 +85,26 @@ export function openAuthenticator ({ db, standings, keys, format, now }: Authent
     const verified = await claims(token)
     const standing = await present(verified.sub)
     if (verified.tv < standing.tokenVersion || standing.denied.has(verified.gid) || standing.denied.has(verified.jti)) throw invalid('This login has ended. Log in again with POST /auth/login.')
-    return { standing, principal: principalOf(standing, { tokenId: verified.jti, tokenKind: 'access', clientId: verified.client_id, scopes: null, expiresAt: verified.exp * 1000 + CLOCK_TOLERANCE }) }
+    const { upstream } = audience(verified)
+    return {
+      standing,
+      principal: principalOf(standing, {
+        tokenId: verified.jti,
+        tokenKind: 'access',
+        clientId: verified.client_id,
+        scopes: upstream === undefined ? null : [`${upstream}/*`],
+        expiresAt: verified.exp * 1000 + CLOCK_TOLERANCE,
+        ...(upstream !== undefined && { upstream }),
+      }),
+    }
+  }
+
+  /** What the token is for, when it is for us and for calls. */
+  function audience ({ aud, scope }: Claims): Audience {
+    const found = readAudience(publicUrl, aud)
+    if (found === undefined) throw invalid(undefined, new Error('the token is for somebody else'))
+    if (!scope.split(' ').includes(SCOPE)) throw invalid(`This token lacks the scope "${SCOPE}". Log in again.`)
+    return found
   }
 
   async function claims (token: string): Promise<Claims> {
@@ -142,7 +165,7 @@ function fingerprint (authorization: string): number {
   return hash
 }
 
-function principalOf (standing: Standing, token: Pick<Principal, 'tokenId' | 'tokenKind' | 'clientId' | 'scopes' | 'expiresAt'>): Principal {
+function principalOf (standing: Standing, token: Omit<Principal, 'id' | 'name' | 'roles'>): Principal {
   return Object.freeze({ id: standing.id, name: standing.name, roles: standing.roles, ...token })
 }
 

@@ -1,6 +1,7 @@
 import { forgetFailures } from '../../db/login-attempts.ts'
 import { listen } from '../../db/listen.ts'
-import { sweepExpired } from '../../db/refresh-tokens.ts'
+import { deleteUnusedClients } from '../../db/oauth-clients.ts'
+import { endGrant, sweepExpired } from '../../db/refresh-tokens.ts'
 import { touchPersonalTokens } from '../../db/tokens.ts'
 import { IDENTITY_CHANNEL, loadStates } from '../../db/users.ts'
 import type { Database } from '../../db/connect.ts'
@@ -11,8 +12,9 @@ import type { Audit } from './audit.ts'
 import { openAuthenticator } from './authenticate.ts'
 import { readBearer } from './bearer.ts'
 import type { TokenFormat } from './claims.ts'
+import { deniedUntil } from './issue.ts'
 import type { TokenPair } from './issue.ts'
-import { changePassword, login } from './login.ts'
+import { changePassword, login, verifyPassword } from './login.ts'
 import { openMasterKey } from './master-key.ts'
 import { openPasswords } from './passwords.ts'
 import type { PasswordStatus } from './passwords.ts'
@@ -34,7 +36,11 @@ export interface Identity {
   authenticate (authorization: string | undefined): Principal | Promise<Principal>
   /** Refuses 401 PORTCULLIS_BAD_CREDENTIALS, 503 when too many log in at once. */
   login (username: string, password: string, source: string): Promise<TokenPair>
+  /** Who logs in on a page; refuses as `login` does. */
+  verifyPassword (username: string, password: string, source: string): Promise<{ readonly id: string, readonly name: string }>
   refresh (refreshToken: string, source: string): Promise<TokenPair>
+  /** Ends one grant of a user: every token that came of it is refused everywhere from now on. */
+  endGrant (gid: string, userId: string): Promise<void>
   /** Ends the login that the access token in this Authorization header belongs to. */
   logout (authorization: string | undefined, source: string): Promise<void>
   changePassword (principal: Principal, passwords: { old: string, new: string }, source: string): Promise<TokenPair>
@@ -49,6 +55,8 @@ export interface Identity {
    */
   onChange (listener: ChangeListener): () => void
   jwks (): ReturnType<SigningKeys['jwks']>
+  /** The key that signs now, as a private JWK. */
+  signingJwk (): ReturnType<SigningKeys['signingJwk']>
   /** A 256-bit key for one purpose, the same on every replica that shares the master key. */
   deriveKey (purpose: string): Buffer
   readonly status: IdentityStatus
@@ -107,7 +115,7 @@ export async function openIdentity (options: IdentityOptions): Promise<Identity>
     onAlive: (sentAt) => standings.alive(sentAt),
     onDown: (error) => log.warn({ err: error }, 'the identity database was lost; reconnecting'),
   })
-  const authenticator = openAuthenticator({ db, standings, keys, format, now })
+  const authenticator = openAuthenticator({ db, standings, keys, format, publicUrl, now })
   const tokens = { db, audit, now }
   const issue = { format, issuer: publicUrl, audience: `${publicUrl}/mcp`, now }
   const logins = { ...issue, db, passwords, audit, attemptsKey: master.deriveKey('login-attempts') }
@@ -119,6 +127,7 @@ export async function openIdentity (options: IdentityOptions): Promise<Identity>
   const sweep = async (): Promise<void> => {
     await sweepExpired(db, new Date(now()), 1000)
     await forgetFailures(db, new Date(now() - 86_400_000))
+    await deleteUnusedClients(db, new Date(now() - 86_400_000), 1000)
   }
   const timers = [every(FLUSH, flush), every(SWEEP, sweep)]
 
@@ -137,6 +146,14 @@ export async function openIdentity (options: IdentityOptions): Promise<Identity>
   return {
     authenticate: authenticator.authenticate,
     login: async (username, password, source) => await login(logins, username, password, source),
+    async verifyPassword (username, password, source) {
+      const { id, username: name } = await verifyPassword(logins, username, password, source)
+      return { id, name }
+    },
+    async endGrant (gid, userId) {
+      await reach(async () => await endGrant(db, gid, userId, deniedUntil(now())))
+      changed(userId)
+    },
     refresh: async (token, source) => await refresh({ ...issue, db, audit, changed }, token, source),
     async logout (authorization, source) {
       const principal = await authenticator.authenticate(authorization)
@@ -162,6 +179,7 @@ export async function openIdentity (options: IdentityOptions): Promise<Identity>
     },
     onChange: (listener) => standings.onChange(listener),
     jwks: () => keys.jwks(),
+    signingJwk: () => keys.signingJwk(),
     deriveKey: (purpose) => master.deriveKey(purpose),
     get status () { return { fresh: now() < standings.freshUntil, users: standings.size, passwords: passwords.status } },
     close: async () => await (closing ??= close()),

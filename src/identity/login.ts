@@ -24,11 +24,17 @@ export interface LoginDeps extends IssueDeps {
 /** Failures that cost nothing, the longest wait in seconds, and after how many milliseconds without an attempt all is forgiven. */
 const BACK_OFF = { free: 5, longest: 900, memory: 86_400_000 }
 
-/**
- * User name and password → tokens. Every way to fail gives the same text after the same work (one verification, the
- * same queries), so that nobody learns which names exist. Five failures start a back-off per name, which doubles; it never locks for good.
- */
+/** User name and password → tokens of the first-party client. Refuses as verifyPassword does. */
 export async function login (deps: LoginDeps, username: string, password: string, source: string): Promise<TokenPair> {
+  const user = await verifyPassword(deps, username, password, source)
+  return await reach(async () => await startGrant(deps, user.id, user.tokenVersion))
+}
+
+/**
+ * The user whose name and password these are. Every way to fail gives the same text after the same work (one verification,
+ * the same queries), so that nobody learns which names exist. Five failures start a back-off per name, which doubles; it never locks for good.
+ */
+export async function verifyPassword (deps: LoginDeps, username: string, password: string, source: string): Promise<LoginRow> {
   const { db, passwords, audit } = deps
   return await passwords.turn(async () => {
     const norm = normaliseUsername(username)
@@ -37,9 +43,8 @@ export async function login (deps: LoginDeps, username: string, password: string
     if (result !== 'ok' || user === undefined) throw refuse(audit, user, source, result)
     const renewed = await passwords.renew(user.passwordHash ?? '', password)
     if (renewed !== null) await reach(async () => await replaceHash(db, user.id, user.passwordHash ?? '', renewed))
-    const pair = await reach(async () => await startGrant(deps, user.id, user.tokenVersion))
     audit({ kind: 'login', principal: named(user), source, outcome: 'ok' })
-    return pair
+    return user
   })
 }
 

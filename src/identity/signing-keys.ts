@@ -17,6 +17,8 @@ export interface SigningKeys {
   /** As publicKey, but looks into the database for a key that another replica may just have made. */
   find (kid: string): Promise<string | undefined>
   jwks (): { readonly keys: readonly PublicJwk[] }
+  /** The key that signs now, as a private JWK. */
+  signingJwk (): PublicJwk & { readonly d: string }
 }
 
 interface Key { readonly kid: string, readonly privateKey: string, readonly publicKey: string, readonly jwk: PublicJwk, readonly signs: boolean }
@@ -52,6 +54,13 @@ export async function openSigningKeys ({ db, master, now }: { db: Store, master:
       return keys.get(kid)?.publicKey
     },
     jwks: () => ({ keys: [...keys.values()].map((key) => key.jwk) }),
+    signingJwk () {
+      const key = signing(keys)
+      if (key === undefined) throw new Error('no signing key is active')
+      const { d } = createPrivateKey(key.privateKey).export({ format: 'jwk' })
+      if (d === undefined) throw new Error(`The signing key ${key.kid} has no private half.`)
+      return { ...key.jwk, d }
+    },
   }
 }
 

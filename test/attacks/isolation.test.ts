@@ -83,7 +83,7 @@ t.test('T16, T20, T46: nothing of the gateway is found in a child, a log, a reco
 })
 
 t.test('T24: every route wants a token, but for those that are public on purpose', async (t) => {
-  const open = /^\/(livez|readyz|errors\/|\.well-known\/|oauth\/jwks|register|oauth\/register|auth\/(login|refresh)|mcp\/(:upstream\/)?\.well-known\/)/
+  const open = /^\/(livez|readyz|errors\/|\.well-known\/|oauth\/|interaction\/|auth\/(login|refresh)|mcp\/(:upstream\/)?\.well-known\/)/
   const gateway = await startGateway(t)
   const parents: string[] = []
   const routes = gateway.gateway.app.printRoutes({ commonPrefix: false }).split('\n').flatMap((line) => {

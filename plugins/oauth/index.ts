@@ -1,0 +1,62 @@
+import { randomUUID } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+
+import helmet from '@fastify/helmet'
+import type { FastifyError, FastifyInstance } from 'fastify'
+
+import type { Database } from '../../db/connect.ts'
+import { Refusal } from '../../src/errors.ts'
+import { interaction } from './interaction.ts'
+import type { InteractionOptions } from './interaction.ts'
+import { mount } from './mount.ts'
+import { openPages, uiFolder } from './pages.ts'
+import { openProvider } from './provider.ts'
+import type { ProviderOptions } from './provider.ts'
+
+export interface OAuthOptions extends Pick<InteractionOptions, 'reachable' | 'audit'> {
+  readonly identity: ProviderOptions['identity'] & InteractionOptions['identity']
+  readonly database: Pick<Database, 'db'>
+  readonly publicUrl: string
+}
+
+/** The door: the authorization server that clients find by themselves, and the pages where people let them in. */
+export async function oauth (app: FastifyInstance, { identity, database: { db }, publicUrl, audit, reachable }: OAuthOptions): Promise<void> {
+  const pages = openPages()
+  const vouched = randomUUID()
+  const registration = true
+  const provider = openProvider({ identity, db, publicUrl, audit, pages, vouched, registration })
+  provider.on('server_error', (_ctx, error) => app.log.error({ err: error }, 'the authorization server failed'))
+  const current = (): typeof provider => provider
+
+  await app.register(helmet, {
+    contentSecurityPolicy: {
+      useDefaults: false,
+      // Not form-action: Chromium applies it to the redirect that takes the person back to their app.
+      directives: { defaultSrc: ["'none'"], styleSrc: ["'self'"], scriptSrc: ["'self'"], imgSrc: ["'self'"], baseUri: ["'none'"], frameAncestors: ["'none'"] },
+    },
+    // With no-referrer, Chromium sends `Origin: null` with our own forms.
+    referrerPolicy: { policy: 'same-origin' },
+    frameguard: { action: 'deny' },
+    crossOriginOpenerPolicy: false,
+    crossOriginResourcePolicy: { policy: 'cross-origin' },
+    hsts: publicUrl.startsWith('https:'),
+  })
+  app.addHook('onRequest', async (_request, reply) => { void reply.header('cache-control', 'no-store') })
+
+  for (const [file, type] of [['style.css', 'text/css; charset=utf-8'], ['icon.svg', 'image/svg+xml']] as const) {
+    const content = readFileSync(join(uiFolder(), file))
+    app.get(`/oauth/${file}`, async (_request, reply) => await reply.type(type).header('cache-control', 'public, max-age=3600').send(content))
+  }
+
+  await app.register(async (scope) => await mount(scope, { provider: current, publicUrl, registration }))
+  await app.register(async (scope) => {
+    scope.setErrorHandler((error: FastifyError, request, reply) => {
+      const known = error instanceof Refusal ? error : new Refusal('PORTCULLIS_INTERNAL', { cause: error })
+      if (known.status >= 500) request.log.error({ err: known.cause ?? known }, 'a login page failed')
+      return reply.code(known.status).headers(known.headers).type('text/html; charset=utf-8').send(pages.message({ title: 'This does not work', text: known.message }))
+    })
+    interaction(scope, { provider: current, db, identity, audit, pages, publicUrl, reachable })
+    await Promise.resolve()
+  })
+}

@@ -1,0 +1,145 @@
+import { timingSafeEqual } from 'node:crypto'
+
+import Provider, { errors, interactionPolicy } from 'oidc-provider'
+import type { Configuration, KoaContextWithOIDC, UnknownObject } from 'oidc-provider'
+
+import type { Database } from '../../db/connect.ts'
+import { tokenVersionUnder } from '../../db/oauth-artifacts.ts'
+import { findById } from '../../db/users.ts'
+import { readAudience } from '../../src/identity/audience.ts'
+import type { Audit } from '../../src/identity/audit.ts'
+import { SCOPE } from '../../src/identity/challenge.ts'
+import type { Identity } from '../../src/identity/identity.ts'
+import { reach } from '../../src/identity/store.ts'
+import { clientChanges, clientFault } from '../../src/oauth/client-rules.ts'
+import { adapters, GRANT, hashSecret } from './adapter.ts'
+import { devicePages } from './device.ts'
+import { LIFE, ROUTES } from './facts.ts'
+import type { Pages } from './pages.ts'
+
+export interface ProviderOptions {
+  readonly identity: Pick<Identity, 'signingJwk' | 'endGrant' | 'deriveKey'>
+  readonly db: Database['db']
+  readonly publicUrl: string
+  readonly audit: Audit
+  readonly pages: Pages
+  readonly vouched: string
+  readonly registration: boolean
+}
+
+/** The authorization server, with the key that signs now. */
+export function openProvider (options: ProviderOptions): Provider {
+  const provider = new Provider(options.publicUrl, configuration(options))
+  // Decided by plugins/oauth/mount.ts, which overwrites what a client says about itself.
+  provider.proxy = true
+  // oidc-provider compares secrets in clear; ours are stored hashed.
+  const prototype = (provider.Client as unknown as { prototype: { compareClientSecret (secret: string): boolean } }).prototype
+  prototype.compareClientSecret = function (this: { clientSecret?: string }, secret) {
+    const [mine, theirs] = [Buffer.from(this.clientSecret ?? ''), Buffer.from(hashSecret(secret))]
+    return mine.length === theirs.length && timingSafeEqual(mine, theirs)
+  }
+  return provider
+}
+
+function configuration ({ identity, db, publicUrl, audit, pages, vouched, registration }: ProviderOptions): Configuration {
+  const secure = publicUrl.startsWith('https:')
+  const cookie = { httpOnly: true, sameSite: 'lax', secure, signed: true, overwrite: true } as const
+  return {
+    adapter: adapters({ db, identity, audit, vouched }),
+    jwks: { keys: [{ ...identity.signingJwk() }] },
+    routes: { ...ROUTES },
+    cookies: {
+      keys: [identity.deriveKey('oauth cookies').toString('base64url')],
+      // A name with __Host- is refused by browsers without TLS, and over TLS keeps other hosts from setting it.
+      names: { session: secure ? '__Host-portcullis' : 'portcullis', interaction: 'portcullis_interaction', resume: 'portcullis_resume' },
+      long: cookie,
+      short: cookie,
+    },
+    scopes: ['openid', 'offline_access'],
+    responseTypes: ['code'],
+    pkce: { required: () => true },
+    allowOmittingSingleRegisteredRedirectUri: false,
+    clientAuthMethods: ['none', 'client_secret_basic', 'client_secret_post', 'private_key_jwt'],
+    enabledJWA: { clientAuthSigningAlgValues: ['ES256', 'EdDSA', 'RS256', 'PS256'], idTokenSigningAlgValues: ['ES256'] },
+    clientDefaults: { token_endpoint_auth_method: 'none', grant_types: ['authorization_code', 'refresh_token'], id_token_signed_response_alg: 'ES256' },
+    clientBasedCORS: () => true, // foreign origins were refused before
+    rotateRefreshToken: true,
+    issueRefreshToken: async (_ctx, client) => await Promise.resolve(client.grantTypeAllowed('refresh_token')),
+    expiresWithSession: async () => await Promise.resolve(false),
+    findAccount: async (_ctx, id) => {
+      const user = await reach(async () => await findById(db, id))
+      if (user === undefined || user.disabled) return undefined
+      return { accountId: id, claims: async () => await Promise.resolve({ sub: id, preferred_username: user.username }) }
+    },
+    extraTokenClaims: async (_ctx, token) => {
+      if (!('grantId' in token) || token.grantId === undefined || !('accountId' in token)) return undefined
+      const { grantId, accountId } = token
+      const tv = await reach(async () => await tokenVersionUnder(db, String(accountId), { kind: GRANT, id: grantId }))
+      if (tv === undefined) throw new errors.InvalidGrant('the login has ended')
+      return { gid: grantId, tv }
+    },
+    extraClientMetadata: { properties: ['portcullis_vouched', 'portcullis_user'], validator: (_ctx, key, _value, metadata) => { if (key === 'portcullis_vouched') admit(metadata, vouched) } },
+    interactions: { policy: prompts(), url: async (_ctx, interaction) => await Promise.resolve(`/interaction/${interaction.uid}`) },
+    renderError: (ctx, out) => {
+      ctx.type = 'html'
+      ctx.body = pages.message({ title: 'This does not work', text: out.error_description ?? out.error, hint: 'Go back to your app and connect again.' })
+    },
+    ttl: {
+      AccessToken: LIFE.access,
+      ClientCredentials: LIFE.access,
+      AuthorizationCode: LIFE.code,
+      DeviceCode: LIFE.interaction,
+      Interaction: LIFE.interaction,
+      Session: LIFE.session,
+      Grant: LIFE.grant,
+      IdToken: LIFE.access,
+      RefreshToken: (_ctx, token) => Math.max(1, Math.min(LIFE.refresh, (token.iiat ?? now()) + LIFE.grant - now())),
+    },
+    features: {
+      devInteractions: { enabled: false },
+      userinfo: { enabled: false },
+      rpInitiatedLogout: { enabled: false },
+      pushedAuthorizationRequests: { enabled: false },
+      introspection: { enabled: false },
+      clientCredentials: { enabled: true },
+      revocation: { enabled: true, allowedPolicy: async (_ctx, client, token) => await Promise.resolve(token.clientId === client.clientId) },
+      registration: { enabled: registration, issueRegistrationAccessToken: false },
+      deviceFlow: { enabled: true, charset: 'base-20', mask: '****-****', ...devicePages(pages) },
+      resourceIndicators: {
+        enabled: true,
+        defaultResource: async () => await Promise.resolve(`${publicUrl}/mcp`),
+        useGrantedResource: async () => await Promise.resolve(true),
+        getResourceServerInfo: async (_ctx, resource) => {
+          if (readAudience(publicUrl, resource) === undefined) throw new errors.InvalidTarget(`the resource must be ${publicUrl}/mcp, or that with the name of an upstream behind it`)
+          return await Promise.resolve({ scope: SCOPE, audience: resource, accessTokenFormat: 'jwt', accessTokenTTL: LIFE.access, jwt: { sign: { alg: 'ES256' } } })
+        },
+      },
+    },
+  }
+}
+
+function now (): number {
+  return Math.floor(Date.now() / 1000)
+}
+
+/** The rules for clients that nobody vouches for; runs before oidc-provider's own, at registration and at each use. */
+function admit (metadata: UnknownObject, vouched: string): void {
+  if (metadata['portcullis_vouched'] === vouched) return
+  delete metadata['portcullis_vouched']
+  delete metadata['portcullis_user']
+  const fault = clientFault(metadata)
+  if (fault !== undefined) throw fault.member === 'redirect_uris' ? new errors.InvalidRedirectUri(fault.message) : new errors.InvalidClientMetadata(fault.message)
+  for (const [member, value] of Object.entries(clientChanges(metadata))) {
+    if (value === undefined) delete metadata[member]
+    else metadata[member] = value
+  }
+}
+
+/** Consent is asked for every time: whoever can register a client could else use the consent of an earlier one. */
+function prompts (): interactionPolicy.DefaultPolicy {
+  const policy = interactionPolicy.base()
+  policy.get('consent')?.checks.add(new interactionPolicy.Check('client_unproven', 'the person has to consent', 'interaction_required', (ctx: KoaContextWithOIDC) => {
+    return ctx.oidc.result?.['consent'] === undefined ? interactionPolicy.Check.REQUEST_PROMPT : interactionPolicy.Check.NO_NEED_TO_PROMPT
+  }))
+  return policy
+}
