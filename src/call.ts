@@ -60,8 +60,8 @@ export interface Arrival {
 
 /** How far an answer has to travel back; one per HTTP exchange. */
 export interface ReplyTo {
-  /** Sends a message ahead of the answer, on the answer's own stream. Dropped when the client takes no stream. */
-  notify (message: string): void
+  /** Sends a message ahead of the answer, on the answer's own stream. False when it was dropped: the client takes no stream, or reads too slowly. */
+  notify (message: string): boolean
   /** The client takes a stream. */
   readonly streams: boolean
   /** A comment on the stream, if there is one: keeps it open, says nothing. False when the reader takes nothing any more. */

@@ -46,6 +46,8 @@ export const refusals = {
   PORTCULLIS_UPSTREAM_UNAVAILABLE: { status: 503, rpc: 503, shape: 'result', text: 'The upstream is not available.' },
   PORTCULLIS_UPSTREAM_FAILED: { status: 200, rpc: 502, shape: 'result', text: 'The upstream stopped before it answered.' },
   PORTCULLIS_NOT_BRIDGEABLE: { status: 200, rpc: -32603, shape: 'result', text: 'The upstream asks for input that this client cannot give: its protocol revision has no way for it.' },
+  PORTCULLIS_CAPABILITY_REQUIRED: { status: 400, rpc: -32021, shape: 'http', text: 'The upstream asks for something that this client did not say it can do.' },
+  PORTCULLIS_STATE_EXPIRED: { status: 200, rpc: -32602, shape: 'rpc', text: 'requestState is not valid for this call, or has expired: make the call anew, without it.' },
   PORTCULLIS_LEDGER_UNAVAILABLE: { status: 503, rpc: 503, shape: 'http', text: 'The audit log cannot be written, so nothing is forwarded. Try again shortly.' },
   PORTCULLIS_SHUTTING_DOWN: { status: 503, rpc: 503, shape: 'http', text: 'The gateway is shutting down. Try again shortly.' },
   PORTCULLIS_OVERLOADED: { status: 503, rpc: 503, shape: 'http', text: 'The gateway is busy. Try again shortly.' },

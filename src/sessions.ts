@@ -1,11 +1,21 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import type { Call, Principal } from './call.ts'
+import { packAbilities, unpackAbilities } from './protocol/capabilities.ts'
+import type { Need } from './protocol/capabilities.ts'
 import type { LogLevel } from './protocol/era.ts'
+import type { Params, RequestId } from './protocol/message.ts'
 
 export interface Client {
   readonly name: string
   readonly version: string
+}
+
+/** What a legacy client was asked on behalf of one of its calls. */
+export interface Asked {
+  readonly call: Call
+  /** Takes `result` or `error` of the response, or an error of our own; called once. */
+  respond (response: Params): void
 }
 
 /** One legacy client's conversation. It holds no rights: those are looked up anew for every message. */
@@ -15,6 +25,10 @@ export class Session {
   /** The revision negotiated at initialize. */
   readonly version: string
   readonly client: Client
+  /** What the client can be asked. */
+  readonly able: ReadonlySet<Need>
+  /** What it was asked and has not answered yet, by the id of the question. */
+  readonly asked = new Map<RequestId, Asked>()
   /** Name and version of the client in one, and the end of the id: how records name them. */
   readonly clientLabel: string
   readonly label: string
@@ -25,8 +39,9 @@ export class Session {
   readonly calls: Call[] = []
   lastSeen = Date.now()
 
-  constructor (id: string, principalId: string, version: string, client: Client) {
+  constructor (id: string, principalId: string, version: string, client: Client, able: ReadonlySet<Need>) {
     this.id = id
+    this.able = able
     this.principalId = principalId
     this.version = version
     this.client = client
@@ -34,11 +49,20 @@ export class Session {
     this.label = id.slice(-12)
   }
 
+  /** The call is over: nothing can be asked or answered about it any more. */
   remove (call: Call): void {
+    for (const [id, asked] of this.asked) if (asked.call === call) this.takeAsked(id)?.respond({ error: { code: -32603, message: 'The call is over.' } })
     const at = this.calls.indexOf(call)
     if (at < 0) return
     const last = this.calls.pop()
     if (last !== undefined && at < this.calls.length) this.calls[at] = last
+  }
+
+  /** What was asked under this id, once. */
+  takeAsked (id: RequestId): Asked | undefined {
+    const asked = this.asked.get(id)
+    this.asked.delete(id)
+    return asked
   }
 }
 
@@ -68,11 +92,11 @@ export class Sessions {
     return this.#live.size
   }
 
-  create (principal: Principal, version: string, client: Client): Session {
+  create (principal: Principal, version: string, client: Client, able: ReadonlySet<Need> = new Set()): Session {
     const named = { name: client.name.slice(0, 64), version: client.version.slice(0, 32) }
-    const payload = JSON.stringify([principal.id, version, Date.now(), named.name, named.version, randomBytes(9).toString('base64url')])
+    const payload = JSON.stringify([principal.id, version, Date.now(), named.name, named.version, randomBytes(9).toString('base64url'), packAbilities(able)])
     const body = Buffer.from(payload).toString('base64url')
-    const session = new Session(`${body}.${this.#seal(body)}`, principal.id, version, named)
+    const session = new Session(`${body}.${this.#seal(body)}`, principal.id, version, named, able)
     this.#keep(session)
     return session
   }
@@ -118,9 +142,9 @@ export class Sessions {
   #revive (id: string): Session | undefined {
     const [body, seal, more] = id.split('.')
     if (id.length > 1024 || body === undefined || seal === undefined || more !== undefined || this.#ended.has(id) || !same(seal, this.#seal(body))) return undefined
-    const [principalId, version, created, name, clientVersion] = JSON.parse(Buffer.from(body, 'base64url').toString('utf8')) as [string, string, number, string, string]
+    const [principalId, version, created, name, clientVersion, , able] = JSON.parse(Buffer.from(body, 'base64url').toString('utf8')) as [string, string, number, string, string, string, string | undefined]
     if (Date.now() - created > maxAgeMs) return undefined
-    const session = new Session(id, principalId, version, { name, version: clientVersion })
+    const session = new Session(id, principalId, version, { name, version: clientVersion }, unpackAbilities(able ?? ''))
     this.#keep(session)
     return session
   }

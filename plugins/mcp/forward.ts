@@ -1,5 +1,6 @@
 import type { Answered, Call } from '../../src/call.ts'
 import { Refusal } from '../../src/errors.ts'
+import { deliver } from './deliver.ts'
 import type { Gate, Step } from './gate.ts'
 import { discover, initialize } from './handshake.ts'
 import { list } from './list.ts'
@@ -40,7 +41,7 @@ const handlers: Readonly<Record<string, Handler>> = {
 export function forward (gate: Gate): Step {
   return (call) => {
     if (call.message.kind === 'response' || call.spec === undefined) {
-      call.answer = { kind: 'nothing' } // nothing was asked of this client, so there is nothing it can answer
+      call.answer = deliver(gate, call)
       return
     }
     const handler = handlers[call.method]

@@ -1,3 +1,4 @@
+import type { Parking } from '../../src/bridge/parking.ts'
 import type { Call } from '../../src/call.ts'
 import type { Config } from '../../src/config/config.ts'
 import type { Guards } from '../../src/guard/guards.ts'
@@ -27,6 +28,10 @@ export interface Gate {
   readonly sessions: Sessions
   readonly catalog: Catalog
   readonly streams: Streams
+  /** Calls that wait for their client to come back with answers. */
+  readonly parking: Parking
+  /** Key that requestState is sealed with. */
+  readonly stateKey: Buffer
   readonly metrics: Metrics
   readonly log: Log
 }

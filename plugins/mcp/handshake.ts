@@ -1,13 +1,15 @@
 import type { Answered, Call } from '../../src/call.ts'
 import { ownResult } from '../../src/bridge/result.ts'
 import { Refusal } from '../../src/errors.ts'
+import { abilitiesOf } from '../../src/protocol/capabilities.ts'
 import { isLegacyVersion, legacyVersions, meta, modernVersions } from '../../src/protocol/era.ts'
 import { isObject } from '../../src/protocol/message.ts'
+import type { Params } from '../../src/protocol/message.ts'
 import type { Client } from '../../src/sessions.ts'
 import type { Introduction } from '../../src/upstreams/instance.ts'
 import { version } from '../../src/version.ts'
 import type { Gate } from './gate.ts'
-import { instanceOf } from './relay.ts'
+import { instanceOf } from './send.ts'
 
 export const serverInfo = { name: 'portcullis', title: 'Portcullis', version }
 
@@ -22,7 +24,7 @@ const aggregated: Introduction = {
 export async function initialize (gate: Gate, call: Call): Promise<Answered> {
   const asked = readInitialize(call)
   const version = isLegacyVersion(asked.version) ? asked.version : legacyVersions[0]
-  const session = gate.sessions.create(call.principal, version, asked.client)
+  const session = gate.sessions.create(call.principal, version, asked.client, abilitiesOf(asked.capabilities, version))
   call.session = session
   call.version = version
   const { serverInfo, capabilities, instructions } = await introductionFor(gate, call)
@@ -48,12 +50,12 @@ async function introductionFor (gate: Gate, call: Call): Promise<Introduction> {
   return call.arrival.endpoint === undefined ? aggregated : (await instanceOf(gate, call)).introduction
 }
 
-function readInitialize (call: Call): { version: unknown, client: Client } {
+function readInitialize (call: Call): { version: unknown, client: Client, capabilities: Params } {
   const { protocolVersion, clientInfo, capabilities } = call.params
   if (typeof protocolVersion !== 'string') throw invalid('params.protocolVersion must be a string.')
   if (!isObject(capabilities)) throw invalid('params.capabilities must be an object.')
   if (!isObject(clientInfo) || typeof clientInfo['name'] !== 'string' || typeof clientInfo['version'] !== 'string') throw invalid('params.clientInfo needs the strings "name" and "version".')
-  return { version: protocolVersion, client: { name: clientInfo['name'], version: clientInfo['version'] } }
+  return { version: protocolVersion, capabilities, client: { name: clientInfo['name'], version: clientInfo['version'] } }
 }
 
 function withoutTasks (capabilities: Introduction['capabilities']): Introduction['capabilities'] {

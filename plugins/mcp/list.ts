@@ -5,7 +5,7 @@ import { isListMethod, lists } from '../../src/protocol/methods.ts'
 import type { ListMethod } from '../../src/protocol/methods.ts'
 import type { Item } from '../../src/upstreams/instance.ts'
 import type { Gate } from './gate.ts'
-import { ask, instanceOf } from './relay.ts'
+import { instanceOf, send } from './send.ts'
 
 /** A list shows exactly what a call would not refuse: one upstream's page as it is, or all upstreams merged. */
 export async function list (gate: Gate, call: Call): Promise<Answered> {
@@ -22,7 +22,7 @@ async function merged (gate: Gate, call: Call, method: ListMethod): Promise<Answ
 /** Filtered page by page; an empty page with a cursor is legal. */
 async function page (gate: Gate, call: Call, upstream: string, method: ListMethod): Promise<Answered> {
   const instance = await instanceOf(gate, call)
-  const given = await ask(instance, call)
+  const given = await send(instance, call)
   if (given.kind === 'error') return given
   const result = JSON.parse(given.text) as Record<string, unknown>
   const items = result[lists[method].member]

@@ -3,7 +3,7 @@ import { Refusal } from '../../src/errors.ts'
 import { isLogLevel, logLevels } from '../../src/protocol/era.ts'
 import type { Instance } from '../../src/upstreams/instance.ts'
 import type { Gate } from './gate.ts'
-import { instanceOf } from './relay.ts'
+import { instanceOf } from './send.ts'
 import { mostVerbose } from './streams.ts'
 
 /** The level is kept for the session; the upstreams of this principal log at the most verbose one of its sessions. */

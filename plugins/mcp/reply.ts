@@ -30,10 +30,12 @@ export class HttpReply implements ReplyTo {
     this.#batch = batch
   }
 
-  notify (message: string): void {
-    if (!this.streams || this.#over) return
+  notify (message: string): boolean {
+    if (!this.streams || this.#over) return false
     this.#open()
-    if (this.#raw.writableLength < maxBuffered) this.#raw.write(event(message))
+    if (this.#raw.writableLength >= maxBuffered) return false
+    this.#raw.write(event(message))
+    return true
   }
 
   comment (text: string): boolean {

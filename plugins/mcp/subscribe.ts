@@ -1,7 +1,8 @@
 import type { Answered, Call } from '../../src/call.ts'
 import { Refusal } from '../../src/errors.ts'
 import type { Gate } from './gate.ts'
-import { instanceOf, relay } from './relay.ts'
+import { relay } from './relay.ts'
+import { instanceOf } from './send.ts'
 
 /** The upstream is asked once for each resource; every session of the principal that subscribed hears of it. */
 export async function subscribe (gate: Gate, call: Call): Promise<Answered> {

@@ -2,6 +2,7 @@ import type { Call } from '../call.ts'
 import { meta } from '../protocol/era.ts'
 import type { Era } from '../protocol/era.ts'
 import { isObject } from '../protocol/message.ts'
+import type { Params } from '../protocol/message.ts'
 import { rawArguments } from '../protocol/strict-json.ts'
 import { ownEnvelope } from '../upstreams/instance.ts'
 
@@ -11,11 +12,12 @@ const reserved = new Set<string>([meta.protocolVersion, meta.clientInfo, meta.cl
 /**
  * The JSON text of params as the upstream gets them: the names it knows (`changes`), the gateway's progress token in
  * place of the caller's, the envelope its era wants, the other members of its method as the caller sent them.
+ * @param capabilities what a 2026-07-28 upstream is told that the client can do; undefined = what the client says itself
  * @param id the request id the gateway minted; also the progress token
  */
-export function paramsFor (call: Call, era: Era, id: number, changes: Readonly<Record<string, unknown>>): string {
+export function paramsFor (call: Call, era: Era, id: number, changes: Readonly<Record<string, unknown>>, capabilities: Params | undefined): string {
   const given = call.params['_meta']
-  const envelope = metaFor(isObject(given) ? given : undefined, call.era, era, id)
+  const envelope = metaFor(isObject(given) ? given : undefined, call.era, era, id, capabilities)
   const params: Record<string, unknown> = {}
   for (const member of call.spec?.members ?? []) params[member] = member in changes ? changes[member] : call.params[member]
   params['_meta'] = envelope
@@ -27,7 +29,7 @@ export function paramsFor (call: Call, era: Era, id: number, changes: Readonly<R
   return `${rest.slice(0, -1)}${rest === '{}' ? '' : ','}"arguments":${args}}`
 }
 
-function metaFor (given: Record<string, unknown> | undefined, from: Era, to: Era, id: number): Record<string, unknown> | undefined {
+function metaFor (given: Record<string, unknown> | undefined, from: Era, to: Era, id: number, capabilities: Params | undefined): Record<string, unknown> | undefined {
   if (given === undefined && to === 'legacy') return undefined
   const kept = Object.create(null) as Record<string, unknown> // `__proto__` is a name like any other
   for (const [key, value] of Object.entries(given ?? {})) {
@@ -36,5 +38,6 @@ function metaFor (given: Record<string, unknown> | undefined, from: Era, to: Era
     else if (!reserved.has(key)) kept[key] = value
   }
   if (to === 'modern' && from === 'legacy') Object.assign(kept, ownEnvelope)
+  if (capabilities !== undefined) kept[meta.clientCapabilities] = capabilities
   return Object.keys(kept).length === 0 ? undefined : kept
 }

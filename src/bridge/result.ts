@@ -10,7 +10,7 @@ type Result = Extract<Answer, { kind: 'result' }>
  * the client's era wants. Where nothing has to be taken out, the upstream's own bytes are passed on.
  */
 export function resultFor (answer: Result, from: Era, to: Era, record: string, method: string): string {
-  if (answer.hasMeta || answer.hasResultType || (from === 'modern' && (to === 'legacy' || method === 'resources/read'))) return rewrite(answer.text, from, to, record, method)
+  if (answer.hasMeta || answer.resultType !== undefined || (from === 'modern' && (to === 'legacy' || method === 'resources/read'))) return rewrite(answer.text, from, to, record, method)
   const added = `"_meta":{"${recordKey}":"${record}"}${from === 'legacy' && to === 'modern' ? modernMembers(method) : ''}`
   return answer.text.length <= 2 || isEmpty(answer.text) ? `{${added}}` : `{${added},${answer.text.slice(answer.text.indexOf('{') + 1)}`
 }

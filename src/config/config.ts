@@ -1,5 +1,6 @@
 import { ConfigError } from './problems.ts'
 import { readConfig } from './read.ts'
+import type { AskKind } from '../protocol/capabilities.ts'
 import type { Flags } from './environment.ts'
 
 export { environment } from './environment.ts'
@@ -56,6 +57,10 @@ export interface UpstreamSpec {
   readonly cwd: string | undefined
   readonly isolation: 'user' | 'session' | 'shared'
   readonly sandbox: SandboxSpec
+  /** What the server may ask of the client while it works on a call. */
+  readonly asks: readonly AskKind[]
+  /** Known to ask: its calls take turns from the beginning, so that every question finds its call. */
+  readonly takesTurns: boolean
   /** Milliseconds. */
   readonly timeouts: { readonly start: number, readonly call: number, readonly idle: number }
 }

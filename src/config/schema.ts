@@ -14,8 +14,12 @@ export type RawRule = NonNullable<RawRole['allow']>[number]
 export type RawLimit = NonNullable<RawConfig['limits']>[number]
 
 /** What holds when a key is absent. */
+/** What a server may ask of clients when the configuration does not say. */
+const asks: readonly ('elicitation' | 'sampling' | 'roots')[] = ['elicitation']
+
 export const defaults = {
   isolation: 'user',
+  asks,
   timeouts: { start: '30s', call: '60s', idle: '10m' },
   sandbox: { mode: 'bubblewrap', memory: '512MiB', processes: 64, file_size: '256MiB', open_files: 1024, tmp: '64MiB' },
   guards: { max_arguments: '1MiB', max_result: '16MiB' },
@@ -61,6 +65,9 @@ const upstream = mapping({
   }),
   cwd: Type.String({ title: 'a directory', minLength: 1, description: 'Working directory, as the server sees it.' }),
   isolation: choice(['user', 'session', 'shared'], 'Who shares one process of this server: nobody but its user, one session, or everybody.', defaults.isolation),
+  asks: list(Type.Enum(['elicitation', 'sampling', 'roots'], { title: 'one of elicitation, sampling, roots' }), {
+    uniqueItems: true, default: [...asks], description: 'What the server may ask of the client in the middle of a call: its user (elicitation), its model (sampling), its directories (roots). When the key is given and not empty, calls take turns, so that every question finds its call.',
+  }),
   sandbox,
   timeouts,
 }, 'a mapping with at least "command"')

@@ -26,6 +26,8 @@ export function readUpstream (name: string, raw: RawUpstream, around: Surroundin
     env: readEnv(raw.env ?? {}, [...path, 'env'], isolation, around),
     cwd: readCwd(raw.cwd, [...path, 'cwd'], around),
     sandbox: readSandbox(raw.sandbox, [...path, 'sandbox'], around),
+    asks: raw.asks ?? defaults.asks,
+    takesTurns: raw.asks !== undefined && raw.asks.length > 0,
     timeouts: readTimeouts(raw.timeouts ?? {}, [...path, 'timeouts'], around),
   }
 }

@@ -1,6 +1,8 @@
 /** What a record is about. An allowed call has two: its intent (`call`) and its `outcome`. */
 export type Kind =
   | 'call' | 'outcome' | 'refusal' | 'notification' | 'session' | 'list'
+  /** What an upstream asked of a client in the middle of a call, and what a client of the session era answered. */
+  | 'ask' | 'answer'
   | 'login' | 'logout' | 'token' | 'user' | 'config' | 'admin' | 'gateway' | 'upstream'
   /** A connection that an upstream asked for; `detail.calls` has the records of the calls it was working on. */
   | 'egress'

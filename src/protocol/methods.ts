@@ -8,6 +8,8 @@ export interface MethodSpec {
   readonly target?: { readonly kind: 'tool' | 'prompt' | 'resource', readonly member: 'name' | 'uri' }
   /** The members of params that go to an upstream; what no check looks at is not passed on. */
   readonly members?: readonly string[]
+  /** An upstream may ask the client something before it answers. */
+  readonly asks?: true
   /** Counted by the rate limits. */
   readonly limited?: true
   /** A legacy message that may come before a session exists. */
@@ -32,9 +34,9 @@ export const methods: Readonly<Record<string, MethodSpec>> = Object.assign(Objec
   'prompts/list': { kind: 'request', eras: both, members: ['cursor'] },
   'resources/list': { kind: 'request', eras: both, members: ['cursor'] },
   'resources/templates/list': { kind: 'request', eras: both, members: ['cursor'] },
-  'tools/call': { kind: 'request', eras: both, target: { kind: 'tool', member: 'name' }, members: ['name', 'arguments', ...retry], limited: true },
-  'prompts/get': { kind: 'request', eras: both, target: { kind: 'prompt', member: 'name' }, members: ['name', 'arguments', ...retry], limited: true },
-  'resources/read': { kind: 'request', eras: both, target: { kind: 'resource', member: 'uri' }, members: ['uri', ...retry], limited: true },
+  'tools/call': { kind: 'request', eras: both, target: { kind: 'tool', member: 'name' }, members: ['name', 'arguments', ...retry], limited: true, asks: true },
+  'prompts/get': { kind: 'request', eras: both, target: { kind: 'prompt', member: 'name' }, members: ['name', 'arguments', ...retry], limited: true, asks: true },
+  'resources/read': { kind: 'request', eras: both, target: { kind: 'resource', member: 'uri' }, members: ['uri', ...retry], limited: true, asks: true },
   'resources/subscribe': { kind: 'request', eras: legacy, target: { kind: 'resource', member: 'uri' }, members: ['uri'] },
   'resources/unsubscribe': { kind: 'request', eras: legacy, target: { kind: 'resource', member: 'uri' }, members: ['uri'] },
   'completion/complete': { kind: 'request', eras: both, members: ['ref', 'argument', 'context'] },

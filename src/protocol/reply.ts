@@ -11,6 +11,11 @@ export function failure (id: RequestId | undefined, code: number, message: strin
   return id === undefined ? `{"jsonrpc":"2.0","error":${error}}` : `{"jsonrpc":"2.0","id":${idText(id)},"error":${error}}`
 }
 
+/** A JSON-RPC request of the gateway to a client, as text. */
+export function request (id: RequestId, method: string, params: unknown): string {
+  return JSON.stringify({ jsonrpc: '2.0', id, method, params })
+}
+
 /** A JSON-RPC notification as text. */
 export function notification (method: string, params: unknown): string {
   return JSON.stringify({ jsonrpc: '2.0', method, params })

@@ -3,14 +3,14 @@ import { isObject } from '../protocol/message.ts'
 
 /** An upstream's answer to one request, ready to be passed on without building it again. */
 export type Answer =
-  | { readonly kind: 'result', readonly text: string, readonly isError: boolean, readonly hasMeta: boolean, readonly hasResultType: boolean }
+  | { readonly kind: 'result', readonly text: string, readonly isError: boolean, readonly hasMeta: boolean, readonly resultType: unknown }
   | { readonly kind: 'error', readonly code: number, readonly message: string, readonly data: unknown }
 
 /** What a line on a child's stdout turned out to be. */
 export type Incoming =
   | { readonly kind: 'answer', readonly id: number, readonly answer: Answer }
   | { readonly kind: 'notification', readonly method: string, readonly params: Record<string, unknown> }
-  | { readonly kind: 'request', readonly id: unknown, readonly method: string }
+  | { readonly kind: 'request', readonly id: unknown, readonly method: string, readonly params: Record<string, unknown> }
   | { readonly kind: 'noise' }
   | { readonly kind: 'unmatched' }
 
@@ -25,9 +25,9 @@ export function readIncoming (line: Buffer): Incoming {
   const message = parse(text)
   if (!isObject(message)) return noise
   if (typeof message['method'] === 'string') {
-    return message['id'] === undefined
-      ? { kind: 'notification', method: message['method'], params: isObject(message['params']) ? message['params'] : {} }
-      : { kind: 'request', id: message['id'], method: message['method'] }
+    const { id, method, params } = message
+    const given = isObject(params) ? params : {}
+    return id === undefined ? { kind: 'notification', method, params: given } : { kind: 'request', id, method, params: given }
   }
   if (message['id'] === undefined) return noise
   if (!Number.isSafeInteger(message['id'])) return { kind: 'unmatched' }
@@ -56,7 +56,7 @@ function readAnswer (text: string, message: Record<string, unknown>): Answer | u
     text: resultText(text, message) ?? stringify(result),
     isError: result['isError'] === true,
     hasMeta: result['_meta'] !== undefined,
-    hasResultType: result['resultType'] !== undefined,
+    resultType: result['resultType'],
   }
 }
 

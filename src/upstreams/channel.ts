@@ -2,6 +2,7 @@ import type { Readable, Writable } from 'node:stream'
 import { Refusal } from '../errors.ts'
 import { readIncoming } from './answer.ts'
 import type { Answer } from './answer.ts'
+import { Ask, isAskMethod } from './ask.ts'
 import { LineReader } from './frames.ts'
 import { Slots } from './slots.ts'
 
@@ -19,16 +20,20 @@ export interface Sink {
 
 export interface ChannelHooks {
   notification (method: string, params: Record<string, unknown>): void
+  /** The server wants something of its client; absent where that was never offered. */
+  readonly ask?: ((ask: Ask) => void) | undefined
   /** A line that is not JSON-RPC. */
   noise (line: Buffer): void
   /** A message nobody waits for: late, repeated, forged, too long. */
   dropped (reason: 'unmatched' | 'oversize' | 'progress' | 'request' | 'unreadable'): void
 }
 
-interface InFlight { readonly sink: Sink, readonly method: string, readonly deadline: number }
+interface InFlight { readonly sink: Sink, readonly method: string, deadline: number }
 
 /** Bytes that may wait for a child that does not read its stdin. */
 const maxQueued = 8 * 1024 * 1024
+/** Questions a child may have open. */
+const maxAsks = 64
 
 /**
  * JSON-RPC over one child's stdin and stdout, many callers at once: ids and progress tokens are minted here, answers
@@ -38,6 +43,7 @@ export class Channel {
   readonly #stdin: Writable
   readonly #hooks: ChannelHooks
   readonly #flight = new Slots<InFlight>()
+  readonly #asks = new Map<string | number, Ask>()
   #queue = ''
   #scheduled = false
   #closed: Refusal | undefined
@@ -86,6 +92,12 @@ export class Channel {
     waiting.sink.fail(refusal)
   }
 
+  /** Gives a request more time: `ms` from now. */
+  extend (id: number, ms: number): void {
+    const waiting = this.#flight.get(id)
+    if (waiting !== undefined) waiting.deadline = Date.now() + ms
+  }
+
   /** Cancels what is overdue at `now` (Unix milliseconds). One coarse sweep costs less than a timer a call. */
   sweep (now: number): void {
     for (const [id, { deadline, method }] of this.#flight.entries()) {
@@ -98,6 +110,8 @@ export class Channel {
     if (this.#closed !== undefined) return
     this.#closed = refusal
     for (const [id] of [...this.#flight.entries()]) this.#flight.take(id)?.sink.fail(refusal)
+    for (const ask of this.#asks.values()) ask.withdraw()
+    this.#asks.clear()
   }
 
   /** The only request in flight that can be asked or told something mid-call, if there is exactly one. */
@@ -140,7 +154,7 @@ export class Channel {
     switch (incoming.kind) {
       case 'answer': return this.#onAnswer(incoming.id, incoming.answer)
       case 'notification': return this.#onNotification(incoming.method, incoming.params)
-      case 'request': return this.#onRequest(incoming.id, incoming.method)
+      case 'request': return this.#onRequest(incoming.id, incoming.method, incoming.params)
       case 'unmatched': return this.#hooks.dropped('unmatched')
       case 'noise': return this.#hooks.noise(line)
     }
@@ -153,6 +167,7 @@ export class Channel {
   }
 
   #onNotification (method: string, params: Record<string, unknown>): void {
+    if (method === 'notifications/cancelled') return this.#onCancelled(params['requestId'])
     if (method !== 'notifications/progress') return this.#hooks.notification(method, params)
     const token = params['progressToken']
     const sink = typeof token === 'number' ? this.#flight.get(token)?.sink : undefined
@@ -160,13 +175,33 @@ export class Channel {
     sink.progress?.(params)
   }
 
-  /** Answers what an upstream asks: ping is answered here; nothing else was declared, so nothing else is served. */
-  #onRequest (id: unknown, method: string): void {
+  /** Ping is answered here, questions by the client the call is for; nothing else was declared, so nothing else is served. */
+  #onRequest (id: unknown, method: string, params: Record<string, unknown>): void {
     const plain = typeof id === 'number' || (typeof id === 'string' && id.length <= 256)
     if (!plain || this.queuedBytes > maxQueued) return this.#hooks.dropped('request')
-    if (method === 'ping') return this.#write(`{"jsonrpc":"2.0","id":${JSON.stringify(id)},"result":{}}\n`)
+    const respond = (members: string): void => this.#write(`{"jsonrpc":"2.0","id":${JSON.stringify(id)},${members}}\n`)
+    if (method === 'ping') return respond('"result":{}')
+    if (this.#hooks.ask !== undefined && isAskMethod(method) && this.#asks.size < maxAsks && !this.#asks.has(id)) {
+      return this.#onAsk(id, new Ask(method, params, (members) => {
+        this.#asks.delete(id)
+        if (this.#closed === undefined) respond(members)
+      }))
+    }
     this.#hooks.dropped('request')
-    this.#write(`{"jsonrpc":"2.0","id":${JSON.stringify(id)},"error":{"code":-32601,"message":"Method not found"}}\n`)
+    respond('"error":{"code":-32601,"message":"Method not found"}')
+  }
+
+  #onAsk (id: string | number, ask: Ask): void {
+    this.#asks.set(id, ask)
+    this.#hooks.ask?.(ask)
+  }
+
+  /** A server may only take back what it asked itself. */
+  #onCancelled (id: unknown): void {
+    const ask = typeof id === 'number' || typeof id === 'string' ? this.#asks.get(id) : undefined
+    if (ask === undefined) return this.#hooks.dropped('unmatched')
+    this.#asks.delete(id as string | number)
+    ask.withdraw()
   }
 
   /** Fails the one call whose answer was too long, found by the id at the head or the tail of the line. */

@@ -4,11 +4,14 @@ import type { Era } from '../protocol/era.ts'
 import { isObject } from '../protocol/message.ts'
 import { lists } from '../protocol/methods.ts'
 import type { ListMethod } from '../protocol/methods.ts'
+import { offered } from '../protocol/capabilities.ts'
+import type { AskKind } from '../protocol/capabilities.ts'
 import type { Cell } from '../sandbox/cell.ts'
 import { version } from '../version.ts'
 import type { Answer } from './answer.ts'
 import { Channel } from './channel.ts'
 import type { ChannelHooks, Sink } from './channel.ts'
+import { Turns } from './turns.ts'
 
 export type Item = Readonly<Record<string, unknown>>
 
@@ -22,7 +25,7 @@ export interface Introduction {
 /** The server does not speak the era it was opened in; the other era may work. */
 export class WrongEra extends Error {}
 
-/** How the gateway introduces itself to upstreams. It declares no capability, so that no server asks it for anything. */
+/** How the gateway introduces itself to upstreams. */
 const clientInfo = { name: 'portcullis', version }
 
 /** The envelope a 2026-07-28 request of the gateway itself carries. */
@@ -38,6 +41,18 @@ const relistMs = 5_000
 /** A server that has not answered server/discover by then is taken for one that does not know it. */
 const probeMs = 10_000
 
+export interface InstanceOptions {
+  readonly upstream: string
+  readonly owner: string
+  readonly era: Era
+  readonly cell: Cell
+  readonly maxLine: number
+  readonly timeoutMs: number
+  /** What the server may ask of clients, whether it is known to ask, and who wants to know that it does. */
+  readonly asks: { readonly kinds: readonly AskKind[], known (): boolean, learn (): void }
+  readonly hooks: ChannelHooks
+}
+
 /**
  * One live upstream process of one owner, in one era: introduced, its tools known, ready for calls.
  * Whoever creates it closes it with `stop`.
@@ -48,6 +63,8 @@ export class Instance {
   readonly era: Era
   readonly cell: Cell
   readonly startedAt = Date.now()
+  /** Whose call a question is about; undefined where the server may not ask anybody. */
+  readonly turns: Turns | undefined
   introduction: Introduction = { serverInfo: {}, capabilities: {}, instructions: undefined }
   lastUsed = Date.now()
   #tools: ReadonlyMap<string, Item> = new Map()
@@ -56,22 +73,28 @@ export class Instance {
   #stale = false
   #lists = new Map<ListMethod, Promise<readonly Item[]>>()
   readonly #channel: Channel
-  readonly #timeoutMs: number
+  /** How long one request may take, in milliseconds. */
+  readonly timeoutMs: number
+  readonly #mayAsk: readonly AskKind[]
 
-  constructor (options: { upstream: string, owner: string, era: Era, cell: Cell, maxLine: number, timeoutMs: number, hooks: ChannelHooks }) {
+  constructor (options: InstanceOptions) {
     this.upstream = options.upstream
     this.owner = options.owner
     this.era = options.era
     this.cell = options.cell
-    this.#timeoutMs = options.timeoutMs
+    this.timeoutMs = options.timeoutMs
+    // Nobody can say whose call a shared process asks about, and a 2026-07-28 server asks in its answers.
+    this.#mayAsk = options.era === 'legacy' && options.owner !== '*' ? options.asks.kinds : []
+    const turns = this.turns = this.#mayAsk.length === 0 ? undefined : new Turns(options.asks.known(), options.asks.learn)
     this.#channel = new Channel(options.cell, options.maxLine, {
       ...options.hooks,
+      ask: turns === undefined ? undefined : (ask) => turns.asked(ask),
       notification: (method, params) => {
         this.#onNotification(method)
         options.hooks.notification(method, params)
       },
     })
-    void options.cell.exited.then(() => this.#channel.close(gone()))
+    void options.cell.exited.then(() => this.#close())
   }
 
   get inFlight (): number {
@@ -107,7 +130,7 @@ export class Instance {
   /** Sends a caller's request; see Channel.request. */
   request (method: string, params: (id: number) => string, sink: Sink): number {
     this.lastUsed = Date.now()
-    return this.#channel.request(method, params, sink, this.#timeoutMs)
+    return this.#channel.request(method, params, sink, this.timeoutMs)
   }
 
   notify (method: string, params?: string): void {
@@ -116,6 +139,11 @@ export class Instance {
 
   cancel (id: number, refusal: Refusal): void {
     this.#channel.cancel(id, refusal)
+  }
+
+  /** A request whose call waits for a person gets that person's time, in milliseconds; without a figure, its own anew. */
+  extend (id: number, ms: number = this.timeoutMs): void {
+    this.#channel.extend(id, ms)
   }
 
   sweep (now: number): void {
@@ -154,12 +182,17 @@ export class Instance {
 
   /** Fails what is in flight and ends the process and all its descendants. */
   async stop (graceMs: number): Promise<void> {
-    this.#channel.close(gone())
+    this.#close()
     await this.cell.stop(graceMs)
   }
 
+  #close (): void {
+    this.#channel.close(gone())
+    this.turns?.close()
+  }
+
   async #initialize (timeoutMs: number): Promise<Item> {
-    const params = JSON.stringify({ protocolVersion: legacyVersions[0], capabilities: {}, clientInfo })
+    const params = JSON.stringify({ protocolVersion: legacyVersions[0], capabilities: offered(this.#mayAsk), clientInfo })
     return await this.#ask('initialize', () => params, timeoutMs, true)
   }
 
@@ -197,7 +230,7 @@ export class Instance {
     let cursor: unknown
     for (let page = 0; page < maxPages; page++) {
       const params = { ...(cursor === undefined ? {} : { cursor }), ...(this.era === 'modern' ? { _meta: ownEnvelope } : {}) }
-      const result = await this.#ask(method, () => JSON.stringify(params), this.#timeoutMs, false)
+      const result = await this.#ask(method, () => JSON.stringify(params), this.timeoutMs, false)
       const given = result[member]
       if (Array.isArray(given)) items.push(...given.filter(isObject))
       cursor = result['nextCursor']

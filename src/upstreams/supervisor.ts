@@ -41,6 +41,8 @@ export class Supervisor {
   readonly #seats = new Map<string, Seat>()
   /** What an upstream was found to speak; absent = not tried. */
   readonly #speaks = new Map<string, Partial<Record<Era, boolean>>>()
+  /** Upstreams whose calls take turns, since they ask clients back. */
+  readonly #asking: Set<string>
   readonly #timer: NodeJS.Timeout
   #closing: Promise<void> | undefined
 
@@ -48,6 +50,7 @@ export class Supervisor {
     this.#config = config
     this.#spawn = spawn
     this.#events = events
+    this.#asking = new Set([...config.upstreams.values()].filter(({ takesTurns }) => takesTurns).map(({ name }) => name))
     this.#timer = setInterval(() => this.#sweep(), sweepMs)
     this.#timer.unref()
   }
@@ -191,6 +194,7 @@ export class Supervisor {
       cell,
       maxLine: this.#config.guards.maxResult + 65_536,
       timeoutMs: spec.timeouts.call,
+      asks: { kinds: spec.asks, known: () => this.#asking.has(spec.name), learn: () => this.#asking.add(spec.name) },
       hooks: {
         notification: (method, params) => this.#events.notification(instance, method, params),
         noise: (line) => this.#events.noise(spec.name, line),
