@@ -1,64 +1,7 @@
-import { join } from 'node:path'
-import { Client as ModernClient, StreamableHTTPClientTransport as ModernTransport } from '@modelcontextprotocol/client'
-import { Client } from '@modelcontextprotocol/sdk/client/index.js'
-import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
-import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js'
-import { CreateMessageRequestSchema, ElicitRequestSchema, ListRootsRequestSchema } from '@modelcontextprotocol/sdk/types.js'
 import t from 'tap'
-import type { Test } from 'tap'
-import { fixtures, startGateway, until } from '../support/gateway.ts'
-import type { TestGateway } from '../support/gateway.ts'
-
-interface Form { message: string, mode?: string, url?: string }
-type Answer = { action: 'accept' | 'decline' | 'cancel', content?: Record<string, string> }
-
-const envelope = (capabilities: object): object => ({ 'io.modelcontextprotocol/protocolVersion': '2026-07-28', 'io.modelcontextprotocol/clientCapabilities': capabilities })
-
-interface Reply { status: number, result: { resultType: string, requestState: string, inputRequests: Record<string, { method: string, params: Form }>, content: { text: string }[], isError?: boolean }, error: { code: number, message: string, data: Record<string, unknown> } }
-
-/** The fixtures that ask: `curious` speaks the session era, `asker` 2026-07-28. */
-async function start (t: Test, curious: Record<string, unknown> = {}): Promise<TestGateway> {
-  return await startGateway(t, {
-    yaml: {
-      upstreams: {
-        curious: { command: ['node', join(fixtures, 'curious.mjs')], timeouts: { call: '20s' }, ...curious },
-        asker: { command: ['node', join(fixtures, 'asker.mjs')], asks: ['elicitation', 'sampling', 'roots'] },
-      },
-      roles: { user: { allow: ['*/*'] } },
-      limits: [{ calls: 100_000, per: 'hour', by: ['user', 'tool'] }],
-    }
-  })
-}
-
-async function modernClient (t: Test, gateway: TestGateway, token: string, path: string, answer: (form: Form) => Answer | Promise<Answer>): Promise<ModernClient> {
-  const client = new ModernClient({ name: 'v2', version: '2.0.0' }, { versionNegotiation: { mode: 'auto' }, capabilities: { elicitation: { form: {}, url: {} } } })
-  client.setRequestHandler('elicitation/create', async ({ params }) => await answer(params as Form))
-  await client.connect(new ModernTransport(new URL(gateway.url + path), { requestInit: { headers: { authorization: `Bearer ${token}` } } }))
-  t.teardown(() => client.close())
-  return client
-}
-
-/** A client of SDK v1 that can be asked everything. */
-async function legacyClient (t: Test, gateway: TestGateway, token: string, path: string, answer: (form: Form) => Answer | Promise<Answer>, capabilities: object = { elicitation: { form: {}, url: {} }, sampling: {}, roots: {} }): Promise<Client> {
-  const client = new Client({ name: 'v1', version: '1.0.0' }, { capabilities })
-  if ('elicitation' in capabilities) client.setRequestHandler(ElicitRequestSchema, async ({ params }) => await answer(params as Form))
-  if ('sampling' in capabilities) client.setRequestHandler(CreateMessageRequestSchema, () => ({ role: 'assistant' as const, model: 'test', content: { type: 'text' as const, text: 'hello' } }))
-  if ('roots' in capabilities) client.setRequestHandler(ListRootsRequestSchema, () => ({ roots: [{ uri: 'file:///here', name: 'here' }] }))
-  await client.connect(new StreamableHTTPClientTransport(new URL(gateway.url + path), { requestInit: { headers: { authorization: `Bearer ${token}` } } }) as Transport)
-  t.teardown(() => client.close())
-  return client
-}
-
-/** One round of a raw 2026-07-28 call. */
-async function round (gateway: TestGateway, token: string, name: string, more: Record<string, unknown> = {}, { args = {}, capabilities = { elicitation: { form: {}, url: {} } }, upstream = 'curious' }: { args?: object, capabilities?: object, upstream?: string } = {}): Promise<Reply> {
-  const response = await gateway.post(`/mcp/${upstream}`, token, { jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name, arguments: args, ...more, _meta: envelope(capabilities) } }, { 'mcp-protocol-version': '2026-07-28', 'mcp-method': 'tools/call', 'mcp-name': name })
-  const text = await response.text()
-  return { status: response.status, ...JSON.parse(text.startsWith('event:') ? text.split('data: ').at(-1) ?? '' : text) as object } as Reply
-}
-
-const textOf = (result: unknown): string => (result as { content: { text: string }[] }).content[0]?.text ?? ''
-const accept = (colour: string): Answer => ({ action: 'accept', content: { colour } })
-const answers = ({ result }: Reply, colour: string): Record<string, unknown> => ({ requestState: result.requestState, inputResponses: Object.fromEntries(Object.keys(result.inputRequests).map((key) => [key, accept(colour)])) })
+import { accept, answers, legacyClient, modernClient, round, start, textOf } from '../support/asking.ts'
+import type { Answer, Form } from '../support/asking.ts'
+import { until } from '../support/gateway.ts'
 
 t.test('52: a real server of the session era asks in mid-call, a real 2026-07-28 client answers', async (t) => {
   const gateway = await start(t)
@@ -198,43 +141,6 @@ t.test('T32, T34, 16, 37, 43: two people, 200 calls with id 1 and one progress t
   t.same(results.filter(({ ok }) => !ok), [])
   t.ok(results.filter(({ text }) => text.includes(' is ')).length > 60, 'and most were served')
   t.equal((await gateway.rows({ kind: 'ask' })).filter(({ principal, arguments: args }) => !(args as Form).message.includes(String(principal))).length, 0)
-})
-
-t.test('a 2026-07-28 upstream asks a client of the session era on the stream of its call', async (t) => {
-  const gateway = await start(t)
-  const token = await gateway.addUser('alice', ['user'])
-  const seen: string[] = []
-  const client = await legacyClient(t, gateway, token, '/mcp/asker', ({ message }) => { seen.push(message); return message === 'Which colour for no?' ? { action: 'decline' } : accept('blue') })
-  t.equal(textOf(await client.callTool({ name: 'paint', arguments: { what: 'it' } })), 'it is blue (state of it)', 'its state comes back to it byte for byte')
-  t.equal(textOf(await client.callTool({ name: 'paint', arguments: { what: 'no' } })), 'no stays as it is: decline')
-  t.match(JSON.parse(textOf(await client.callTool({ name: 'everything', arguments: {} }))), { form: { action: 'accept' }, url: { action: 'accept' }, model: { content: { text: 'hello' } }, roots: { roots: [{ uri: 'file:///here' }] } })
-  t.match(await client.callTool({ name: 'again', arguments: {} }), { isError: true }, 'one that is never content is not asked for ever')
-  t.equal((await gateway.rows({ kind: 'answer', tool: 'paint' })).length, 2)
-
-  await t.test('57: without a session that can be asked there is an answer, never a hang', async (t) => {
-    const mute = await legacyClient(t, gateway, token, '/mcp/asker', () => accept('x'), {})
-    t.match(await mute.callTool({ name: 'paint', arguments: { what: 'it' } }), { isError: true })
-    const once = await (await gateway.post('/mcp/asker', token, { jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: 'paint', arguments: {} } })).json()
-    t.match(once, { error: { data: { code: 'PORTCULLIS_SESSION_REQUIRED' } } })
-  })
-})
-
-t.test('82, T31: between a client and an upstream of 2026-07-28 questions pass, and a state serves its owner only', async (t) => {
-  const gateway = await start(t)
-  const [alice, mallory] = [await gateway.addUser('alice', ['user']), await gateway.addUser('mallory', ['user'])]
-  for (const path of ['/mcp/asker', '/mcp']) {
-    const client = await modernClient(t, gateway, alice, path, () => accept('blue'))
-    t.equal(textOf(await client.callTool({ name: path === '/mcp' ? 'asker__paint' : 'paint', arguments: { what: 'it' } })), 'it is blue (state of it)', path)
-  }
-  const options = { args: { what: 'a' }, upstream: 'asker' }
-  const asked = await round(gateway, alice, 'paint', {}, options)
-  t.same(Object.keys(asked.result.inputRequests), ['colour'], 'under the upstream\'s own key')
-  t.notMatch(asked.result.requestState, 'state of a')
-  const more = answers(asked, 'red')
-  t.match(await round(gateway, mallory, 'paint', more, options), { error: { code: -32602 } })
-  t.match(await round(gateway, alice, 'paint', more, { ...options, args: { what: 'b' } }), { error: { code: -32602 } })
-  t.match(await round(gateway, alice, 'paint', { ...more, requestState: 'state of b' }, options), { error: { code: -32602 } }, 'a state the upstream never gave is not passed on')
-  t.equal(textOf((await round(gateway, alice, 'paint', more, options)).result), 'a is red (state of a)')
 })
 
 t.test('a shutdown tells the upstream that nobody will answer, and does not wait for it', async (t) => {

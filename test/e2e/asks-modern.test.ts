@@ -1,0 +1,39 @@
+import t from 'tap'
+import { accept, answers, legacyClient, modernClient, round, start, textOf } from '../support/asking.ts'
+
+t.test('a 2026-07-28 upstream asks a client of the session era on the stream of its call', async (t) => {
+  const gateway = await start(t)
+  const token = await gateway.addUser('alice', ['user'])
+  const seen: string[] = []
+  const client = await legacyClient(t, gateway, token, '/mcp/asker', ({ message }) => { seen.push(message); return message === 'Which colour for no?' ? { action: 'decline' } : accept('blue') })
+  t.equal(textOf(await client.callTool({ name: 'paint', arguments: { what: 'it' } })), 'it is blue (state of it)', 'its state comes back to it byte for byte')
+  t.equal(textOf(await client.callTool({ name: 'paint', arguments: { what: 'no' } })), 'no stays as it is: decline')
+  t.match(JSON.parse(textOf(await client.callTool({ name: 'everything', arguments: {} }))), { form: { action: 'accept' }, url: { action: 'accept' }, model: { content: { text: 'hello' } }, roots: { roots: [{ uri: 'file:///here' }] } })
+  t.match(await client.callTool({ name: 'again', arguments: {} }), { isError: true }, 'one that is never content is not asked for ever')
+  t.equal((await gateway.rows({ kind: 'answer', tool: 'paint' })).length, 2)
+
+  await t.test('57: without a session that can be asked there is an answer, never a hang', async (t) => {
+    const mute = await legacyClient(t, gateway, token, '/mcp/asker', () => accept('x'), {})
+    t.match(await mute.callTool({ name: 'paint', arguments: { what: 'it' } }), { isError: true })
+    const once = await (await gateway.post('/mcp/asker', token, { jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: 'paint', arguments: {} } })).json()
+    t.match(once, { error: { data: { code: 'PORTCULLIS_SESSION_REQUIRED' } } })
+  })
+})
+
+t.test('82, T31: between a client and an upstream of 2026-07-28 questions pass, and a state serves its owner only', async (t) => {
+  const gateway = await start(t)
+  const [alice, mallory] = [await gateway.addUser('alice', ['user']), await gateway.addUser('mallory', ['user'])]
+  for (const path of ['/mcp/asker', '/mcp']) {
+    const client = await modernClient(t, gateway, alice, path, () => accept('blue'))
+    t.equal(textOf(await client.callTool({ name: path === '/mcp' ? 'asker__paint' : 'paint', arguments: { what: 'it' } })), 'it is blue (state of it)', path)
+  }
+  const options = { args: { what: 'a' }, upstream: 'asker' }
+  const asked = await round(gateway, alice, 'paint', {}, options)
+  t.same(Object.keys(asked.result.inputRequests), ['colour'], 'under the upstream\'s own key')
+  t.notMatch(asked.result.requestState, 'state of a')
+  const more = answers(asked, 'red')
+  t.match(await round(gateway, mallory, 'paint', more, options), { error: { code: -32602 } })
+  t.match(await round(gateway, alice, 'paint', more, { ...options, args: { what: 'b' } }), { error: { code: -32602 } })
+  t.match(await round(gateway, alice, 'paint', { ...more, requestState: 'state of b' }, options), { error: { code: -32602 } }, 'a state the upstream never gave is not passed on')
+  t.equal(textOf((await round(gateway, alice, 'paint', more, options)).result), 'a is red (state of a)')
+})
