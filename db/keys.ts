@@ -26,3 +26,28 @@ export async function insertFirstKey (db: Kysely<Schema>, key: { kid: string, pr
     await trx.insertInto('signing_keys').values({ kid: key.kid, alg: 'ES256', private_key: key.privateKey, state: 'active', not_before: now, retire_at: null }).execute()
   })
 }
+
+/** Stores a key that will sign from `notBefore` on; until then it is only published. */
+export async function insertNextKey (db: Kysely<Schema>, key: { kid: string, privateKey: Buffer }, notBefore: Date): Promise<void> {
+  await db.insertInto('signing_keys').values({ kid: key.kid, alg: 'ES256', private_key: key.privateKey, state: 'next', not_before: notBefore, retire_at: null }).execute()
+}
+
+/** Makes the key whose time has come the one that signs; the one before verifies until `retireAt`. Of several gateways one does it. */
+export async function advanceKeys (db: Kysely<Schema>, now: Date, retireAt: Date): Promise<void> {
+  const due = await db.selectFrom('signing_keys').select('kid').where('state', '=', 'next').where('not_before', '<=', now).limit(1).executeTakeFirst()
+  if (due === undefined) return
+  await db.transaction().execute(async (trx) => {
+    await sql`select pg_advisory_xact_lock(hashtext('portcullis signing keys'))`.execute(trx)
+    const next = await trx.selectFrom('signing_keys').select('kid').where('state', '=', 'next').where('not_before', '<=', now).orderBy('not_before', 'desc').limit(1).executeTakeFirst()
+    if (next === undefined) return
+    await trx.updateTable('signing_keys').set({ state: 'retired', retire_at: retireAt }).where('state', 'in', ['active', 'next']).where('kid', '!=', next.kid).where('not_before', '<=', now).execute()
+    await trx.updateTable('signing_keys').set({ state: 'active' }).where('kid', '=', next.kid).execute()
+  })
+}
+
+export interface KeyListRow { readonly kid: string, readonly state: 'next' | 'active' | 'retired', readonly notBefore: Date, readonly retireAt: Date | null }
+
+/** Newest first. */
+export async function listKeys (db: Kysely<Schema>): Promise<KeyListRow[]> {
+  return await db.selectFrom('signing_keys').select(['kid', 'state', 'not_before as notBefore', 'retire_at as retireAt']).orderBy('not_before', 'desc').execute()
+}

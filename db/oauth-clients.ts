@@ -34,3 +34,12 @@ export async function deleteUnusedClients (db: Kysely<Schema>, before: Date, bat
   await sql`delete from oauth_clients where ctid = any(array(
     select ctid from oauth_clients where source = 'registered' and last_used_at is null and created_at < ${before} limit ${batch}))`.execute(db)
 }
+
+export interface ClientListRow { readonly clientId: string, readonly name: string | null, readonly source: 'registered' | 'admin', readonly createdAt: Date, readonly lastUsedAt: Date | null }
+
+/** Newest first. */
+export async function listClients (db: Kysely<Schema>): Promise<ClientListRow[]> {
+  return await db.selectFrom('oauth_clients')
+    .select(['client_id as clientId', sql<string | null>`metadata ->> 'client_name'`.as('name'), 'source', 'created_at as createdAt', 'last_used_at as lastUsedAt'])
+    .orderBy('created_at', 'desc').execute()
+}

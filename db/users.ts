@@ -61,13 +61,14 @@ export interface NewUser {
   readonly usernameNorm: string
   readonly passwordHash: string | null
   readonly roles: readonly string[]
+  readonly kind?: 'human' | 'service'
 }
 
 /** The id of the new user, or undefined when the name is taken. */
 export async function insertUser (db: Db, user: NewUser, now: Date): Promise<string | undefined> {
   return await inTransaction(db, async (trx) => {
     const row = await trx.insertInto('users')
-      .values({ username: user.username, username_norm: user.usernameNorm, password_hash: user.passwordHash, password_changed_at: now })
+      .values({ username: user.username, username_norm: user.usernameNorm, password_hash: user.passwordHash, password_changed_at: now, ...(user.kind !== undefined && { kind: user.kind }) })
       .onConflict((conflict) => conflict.column('username_norm').doNothing())
       .returning('id').executeTakeFirst()
     if (row === undefined) return undefined
@@ -120,6 +121,15 @@ export async function setPassword (db: Kysely<Schema>, userId: string, passwordH
 /** Stores the same password hashed with newer parameters; ends nothing. */
 export async function replaceHash (db: Db, userId: string, from: string, to: string): Promise<void> {
   await db.updateTable('users').set({ password_hash: to }).where('id', '=', userId).where('password_hash', '=', from).execute()
+}
+
+/** With roles, tokens and clients. */
+export async function deleteUser (db: Kysely<Schema>, userId: string): Promise<void> {
+  await db.transaction().execute(async (trx) => {
+    await trx.deleteFrom('oauth_artifacts').where('account_id', '=', userId).execute()
+    await trx.deleteFrom('users').where('id', '=', userId).execute()
+    await announce(trx, userId)
+  })
 }
 
 async function endLogins (trx: Db, userId: string): Promise<number> {

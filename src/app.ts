@@ -188,7 +188,7 @@ async function compose (app: FastifyInstance, { config, log, database, watch, le
   await app.register(wellKnown, { identity: app.identity, publicUrl })
   await app.register(metrics, { registry: measured.registry, authenticateAdmin: adminOnly(app.identity) })
   await app.register(auth, { identity: app.identity, config, audit })
-  await app.register(oauth, { identity: app.identity, database, publicUrl, audit, reachable: (user) => [...config.upstreams.keys()].filter((upstream) => policy.reaches({ ...user, ...ANY_TOKEN }, upstream)) })
+  await app.register(oauth, { identity: app.identity, database, config, audit, reachable: (user) => [...config.upstreams.keys()].filter((upstream) => policy.reaches({ ...user, ...ANY_TOKEN }, upstream)) })
   await app.register(mcp, { gate, identity: app.identity })
   return gate
 }

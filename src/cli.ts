@@ -2,6 +2,8 @@
 import { Command, CommanderError, Option } from 'commander'
 import { check } from './commands/check.ts'
 import { auditCommands } from './commands/audit-commands.ts'
+import { clientCommands } from './commands/client.ts'
+import { keyCommands } from './commands/key.ts'
 import { tokenCommands } from './commands/token-commands.ts'
 import { userCommands } from './commands/user-commands.ts'
 import { ConfigError, environment, formatProblem, loadConfig } from './config/config.ts'
@@ -48,7 +50,7 @@ function program (): Command {
     .action(async ({ config, json, allowUnsandboxed }: { config?: string, json: boolean, allowUnsandboxed: boolean }) => {
       process.exitCode = await check({ env: environment(), ...(config === undefined ? {} : { file: config }), json, allowUnsandboxed, out })
     })
-  for (const group of [userCommands, tokenCommands, auditCommands]) portcullis.addCommand(inherit(group({ env: environment(), out, configOption })))
+  for (const group of [userCommands, tokenCommands, clientCommands, keyCommands, auditCommands]) portcullis.addCommand(inherit(group({ env: environment(), out, configOption })))
   return portcullis
 }
 

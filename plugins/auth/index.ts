@@ -5,6 +5,7 @@ import { Refusal } from '../../src/errors.ts'
 import type { Audit } from '../../src/identity/audit.ts'
 import type { Identity } from '../../src/identity/identity.ts'
 import { sendError } from './errors.ts'
+import { grants } from './grants.ts'
 import { login } from './login.ts'
 import { tokens } from './tokens.ts'
 
@@ -32,7 +33,8 @@ export async function auth (app: FastifyInstance, options: AuthOptions): Promise
   app.setValidatorCompiler(({ schema }) => ajv.compile(schema as object))
   login(app, options)
   tokens(app, options)
+  grants(app, options)
   app.all('/auth/*', () => { throw new Refusal('PORTCULLIS_NOT_FOUND', { message: ADDRESSES }) })
 }
 
-const ADDRESSES = 'There is nothing at this address. There are POST /auth/login, /auth/refresh, /auth/logout, /auth/password, GET and POST /auth/tokens, and DELETE /auth/tokens/<id>.'
+const ADDRESSES = 'There is nothing at this address. There are POST /auth/login, /auth/refresh, /auth/logout, /auth/password, GET and POST /auth/tokens, DELETE /auth/tokens/<id>, GET /auth/grants, and DELETE /auth/grants/<id>.'

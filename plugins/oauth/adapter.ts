@@ -100,7 +100,7 @@ function clientAdapter ({ db, audit, vouched }: AdapterDeps): Adapter {
     },
     async find (id) {
       const found = await reach(async () => await clients.findClient(db, id))
-      return found === undefined ? undefined : { ...found.metadata, ...(found.source === 'admin' && { portcullis_vouched: vouched, portcullis_user: found.userId }) } as unknown as AdapterPayload
+      return found === undefined ? undefined : { ...found.metadata, ...(found.source === 'admin' && { portcullis_vouched: vouched }) } as unknown as AdapterPayload
     },
     destroy: async (id) => { await reach(async () => await clients.deleteClient(db, id)) },
     findByUid: never,

@@ -4,30 +4,44 @@ import { join } from 'node:path'
 
 import helmet from '@fastify/helmet'
 import type { FastifyError, FastifyInstance } from 'fastify'
+import type Provider from 'oidc-provider'
 
 import type { Database } from '../../db/connect.ts'
+import type { Config } from '../../src/config/config.ts'
 import { Refusal } from '../../src/errors.ts'
+import type { Identity } from '../../src/identity/identity.ts'
 import { interaction } from './interaction.ts'
 import type { InteractionOptions } from './interaction.ts'
 import { mount } from './mount.ts'
+import { noteEnd } from './note-end.ts'
 import { openPages, uiFolder } from './pages.ts'
 import { openProvider } from './provider.ts'
 import type { ProviderOptions } from './provider.ts'
+import { revokeAccessTokens } from './revoke.ts'
 
 export interface OAuthOptions extends Pick<InteractionOptions, 'reachable' | 'audit'> {
-  readonly identity: ProviderOptions['identity'] & InteractionOptions['identity']
+  readonly identity: Pick<Identity, 'claims' | 'onKeyChange'> & ProviderOptions['identity'] & InteractionOptions['identity']
   readonly database: Pick<Database, 'db'>
-  readonly publicUrl: string
+  readonly config: Pick<Config, 'oauth'> & { readonly server: Pick<Config['server'], 'publicUrl'> }
 }
 
 /** The door: the authorization server that clients find by themselves, and the pages where people let them in. */
-export async function oauth (app: FastifyInstance, { identity, database: { db }, publicUrl, audit, reachable }: OAuthOptions): Promise<void> {
+export async function oauth (app: FastifyInstance, { identity, database: { db }, config, audit, reachable }: OAuthOptions): Promise<void> {
   const pages = openPages()
   const vouched = randomUUID()
-  const registration = true
-  const provider = openProvider({ identity, db, publicUrl, audit, pages, vouched, registration })
-  provider.on('server_error', (_ctx, error) => app.log.error({ err: error }, 'the authorization server failed'))
-  const current = (): typeof provider => provider
+  const { publicUrl } = config.server
+  const { registration } = config.oauth
+  const open = (): Provider => {
+    const opened = openProvider({ identity, db, publicUrl, audit, pages, vouched, spec: config.oauth })
+    opened.on('server_error', (_ctx, error) => app.log.error({ err: error }, 'the authorization server failed'))
+    opened.on('grant.revoked', (ctx, grantId) => { noteEnd(audit, ctx, grantId) })
+    revokeAccessTokens(opened, identity)
+    return opened
+  }
+  let provider = open()
+  // Its keys are fixed when it is opened.
+  identity.onKeyChange(() => { provider = open() })
+  const current = (): Provider => provider
 
   await app.register(helmet, {
     contentSecurityPolicy: {

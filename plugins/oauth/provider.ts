@@ -1,11 +1,13 @@
 import { timingSafeEqual } from 'node:crypto'
 
 import Provider, { errors, interactionPolicy } from 'oidc-provider'
-import type { Configuration, KoaContextWithOIDC, UnknownObject } from 'oidc-provider'
+import type { AccessToken, ClientCredentials, Configuration, KoaContextWithOIDC, UnknownObject } from 'oidc-provider'
 
 import type { Database } from '../../db/connect.ts'
 import { tokenVersionUnder } from '../../db/oauth-artifacts.ts'
+import { findClient } from '../../db/oauth-clients.ts'
 import { findById } from '../../db/users.ts'
+import type { OAuthSpec } from '../../src/config/config.ts'
 import { readAudience } from '../../src/identity/audience.ts'
 import type { Audit } from '../../src/identity/audit.ts'
 import { SCOPE } from '../../src/identity/challenge.ts'
@@ -14,6 +16,7 @@ import { reach } from '../../src/identity/store.ts'
 import { clientChanges, clientFault } from '../../src/oauth/client-rules.ts'
 import { adapters, GRANT, hashSecret } from './adapter.ts'
 import { devicePages } from './device.ts'
+import { clientDocuments } from './documents.ts'
 import { LIFE, ROUTES } from './facts.ts'
 import type { Pages } from './pages.ts'
 
@@ -24,7 +27,7 @@ export interface ProviderOptions {
   readonly audit: Audit
   readonly pages: Pages
   readonly vouched: string
-  readonly registration: boolean
+  readonly spec: OAuthSpec
 }
 
 /** The authorization server, with the key that signs now. */
@@ -41,10 +44,12 @@ export function openProvider (options: ProviderOptions): Provider {
   return provider
 }
 
-function configuration ({ identity, db, publicUrl, audit, pages, vouched, registration }: ProviderOptions): Configuration {
+function configuration ({ identity, db, publicUrl, audit, pages, vouched, spec }: ProviderOptions): Configuration {
+  const documents = clientDocuments(spec)
   const secure = publicUrl.startsWith('https:')
   const cookie = { httpOnly: true, sameSite: 'lax', secure, signed: true, overwrite: true } as const
   return {
+    ...(documents.fetch !== undefined && { fetch: documents.fetch }),
     adapter: adapters({ db, identity, audit, vouched }),
     jwks: { keys: [{ ...identity.signingJwk() }] },
     routes: { ...ROUTES },
@@ -72,13 +77,23 @@ function configuration ({ identity, db, publicUrl, audit, pages, vouched, regist
       return { accountId: id, claims: async () => await Promise.resolve({ sub: id, preferred_username: user.username }) }
     },
     extraTokenClaims: async (_ctx, token) => {
-      if (!('grantId' in token) || token.grantId === undefined || !('accountId' in token)) return undefined
-      const { grantId, accountId } = token
-      const tv = await reach(async () => await tokenVersionUnder(db, String(accountId), { kind: GRANT, id: grantId }))
+      const { owner, grant } = await ownerOf(db, token)
+      const tv = owner === undefined ? undefined : await reach(async () => await tokenVersionUnder(db, owner, grant === undefined ? undefined : { kind: GRANT, id: grant }))
       if (tv === undefined) throw new errors.InvalidGrant('the login has ended')
-      return { gid: grantId, tv }
+      return { gid: grant ?? `client:${String(token.clientId)}`, tv }
     },
-    extraClientMetadata: { properties: ['portcullis_vouched', 'portcullis_user'], validator: (_ctx, key, _value, metadata) => { if (key === 'portcullis_vouched') admit(metadata, vouched) } },
+    formats: {
+      customizers: {
+        // A program that acts by itself is its service user.
+        async jwt (_ctx, token, { payload }) {
+          if (token.kind !== 'ClientCredentials') return
+          payload['sub'] = (await ownerOf(db, token)).owner
+          // Who names no scope means the only one there is.
+          payload['scope'] = token.scope ??= SCOPE
+        },
+      },
+    },
+    extraClientMetadata: { properties: ['portcullis_vouched'], validator: (_ctx, _key, _value, metadata) => { admit(metadata, vouched) } },
     interactions: { policy: prompts(), url: async (_ctx, interaction) => await Promise.resolve(`/interaction/${interaction.uid}`) },
     renderError: (ctx, out) => {
       ctx.type = 'html'
@@ -103,7 +118,8 @@ function configuration ({ identity, db, publicUrl, audit, pages, vouched, regist
       introspection: { enabled: false },
       clientCredentials: { enabled: true },
       revocation: { enabled: true, allowedPolicy: async (_ctx, client, token) => await Promise.resolve(token.clientId === client.clientId) },
-      registration: { enabled: registration, issueRegistrationAccessToken: false },
+      clientIdMetadataDocument: documents.feature,
+      registration: { enabled: spec.registration, issueRegistrationAccessToken: false },
       deviceFlow: { enabled: true, charset: 'base-20', mask: '****-****', ...devicePages(pages) },
       resourceIndicators: {
         enabled: true,
@@ -118,6 +134,13 @@ function configuration ({ identity, db, publicUrl, audit, pages, vouched, regist
   }
 }
 
+/** Whose rights a token carries, and under which grant; a program's own token has none. */
+async function ownerOf (db: Database['db'], token: AccessToken | ClientCredentials): Promise<{ owner: string | undefined, grant: string | undefined }> {
+  if ('accountId' in token) return { owner: token.accountId, grant: token.grantId }
+  const client = await reach(async () => await findClient(db, String(token.clientId)))
+  return { owner: client?.userId ?? undefined, grant: undefined }
+}
+
 function now (): number {
   return Math.floor(Date.now() / 1000)
 }
@@ -126,9 +149,8 @@ function now (): number {
 function admit (metadata: UnknownObject, vouched: string): void {
   if (metadata['portcullis_vouched'] === vouched) return
   delete metadata['portcullis_vouched']
-  delete metadata['portcullis_user']
   const fault = clientFault(metadata)
-  if (fault !== undefined) throw fault.member === 'redirect_uris' ? new errors.InvalidRedirectUri(fault.message) : new errors.InvalidClientMetadata(fault.message)
+  if (fault !== undefined) throw fault.member === 'redirect_uris' ? new errors.CustomOIDCProviderError('invalid_redirect_uri', fault.message) : new errors.InvalidClientMetadata(fault.message)
   for (const [member, value] of Object.entries(clientChanges(metadata))) {
     if (value === undefined) delete metadata[member]
     else metadata[member] = value

@@ -30,6 +30,7 @@ export interface Config {
   readonly limits: readonly LimitSpec[]
   readonly guards: GuardSpec
   readonly audit: AuditSpec
+  readonly oauth: OAuthSpec
   /** First 12 hex digits of the SHA-256 of the file: the policy version in records. */
   readonly version: string
 }
@@ -45,6 +46,14 @@ export interface ServerSpec {
   readonly origins: readonly string[]
   /** Bytes. */
   readonly maxBody: number
+}
+
+export interface OAuthSpec {
+  /** Whether clients may register themselves. */
+  readonly registration: boolean
+  readonly clientDocuments: 'off' | 'pinned' | 'fetch'
+  /** Address of a client's document → its text. */
+  readonly pinned: Readonly<Record<string, string>>
 }
 
 export interface UpstreamSpec {

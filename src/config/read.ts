@@ -10,6 +10,7 @@ import { deepFreeze } from './freeze.ts'
 import { readGuards } from './guards.ts'
 import { readLimits } from './limits.ts'
 import { openReport } from './report.ts'
+import { readOAuth } from './oauth.ts'
 import { readRoles } from './roles.ts'
 import { readServer } from './server.ts'
 import { readUpstream } from './upstream.ts'
@@ -57,6 +58,7 @@ function assemble (raw: Partial<RawConfig>, { host, port, publicUrl, ...environm
     limits: readLimits(raw.limits, around),
     guards: readGuards(raw.guards, around),
     audit: readAudit(raw.audit, around),
+    oauth: readOAuth(raw.oauth, around),
   }
 }
 

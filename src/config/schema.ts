@@ -25,6 +25,7 @@ export const defaults = {
   guards: { max_arguments: '1MiB', max_result: '16MiB' },
   audit: { arguments: 'redacted', durability: 'fsync', on_failure: 'deny', max_outage: '5s', spool_max: '256MiB' },
   server: { max_body: '4MiB' },
+  oauth: { registration: true, client_documents: 'off' },
 } as const
 
 const timeouts = mapping({}, {
@@ -127,6 +128,12 @@ const audit = mapping({}, {
   spool_max: size('How much may wait on the disk.', defaults.audit.spool_max),
 }, 'a mapping')
 
+const oauth = mapping({}, {
+  registration: Type.Boolean({ title: 'true or false', default: defaults.oauth.registration, description: 'Whether clients may register themselves (RFC 7591). Most need it.' }),
+  client_documents: choice(['off', 'pinned', 'fetch'], 'Whether a client may be named by the address of a document about it: never, those under pinned_documents, or any on the public internet.', defaults.oauth.client_documents),
+  pinned_documents: list(text('a file'), { description: 'Copies of such documents, as JSON files: these are never fetched.' }),
+}, 'a mapping')
+
 export const configSchema = mapping({
   upstreams: record('^[a-z0-9][a-z0-9-]{0,31}$', 'an upstream name (lower-case letters, digits and hyphens, at most 32)', upstream, {
     minProperties: 1, description: 'The MCP servers behind this gateway, by name. Clients see their tools as name__tool, rules call them name/tool.',
@@ -137,6 +144,7 @@ export const configSchema = mapping({
   guards: { ...guards, description: 'What arguments and results may hold.' },
   audit: { ...audit, description: 'What is recorded, and how surely.' },
   server: { ...server, description: 'How the gateway is reached.' },
+  oauth: { ...oauth, description: 'How clients connect by themselves.' },
 }, 'a mapping with at least "upstreams"')
 
 /** The JSON Schema that ships for editors. */

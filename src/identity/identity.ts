@@ -11,7 +11,9 @@ import type { Log } from '../log.ts'
 import type { Audit } from './audit.ts'
 import { openAuthenticator } from './authenticate.ts'
 import { readBearer } from './bearer.ts'
-import type { TokenFormat } from './claims.ts'
+import type { Claims, TokenFormat } from './claims.ts'
+import { listGrants, revokeGrant } from './grants.ts'
+import type { OpenGrant } from './grants.ts'
 import { deniedUntil } from './issue.ts'
 import type { TokenPair } from './issue.ts'
 import { changePassword, login, verifyPassword } from './login.ts'
@@ -39,6 +41,12 @@ export interface Identity {
   /** Who logs in on a page; refuses as `login` does. */
   verifyPassword (username: string, password: string, source: string): Promise<{ readonly id: string, readonly name: string }>
   refresh (refreshToken: string, source: string): Promise<TokenPair>
+  /** What a user has let in. */
+  listGrants (userId: string): Promise<OpenGrant[]>
+  /** Refuses (404) a grant that is not this user's. */
+  revokeGrant (user: { readonly id: string, readonly name: string }, id: string, source: string): Promise<void>
+  /** The claims of an access token, when it is good. */
+  claims (token: string): Promise<Claims>
   /** Ends one grant of a user: every token that came of it is refused everywhere from now on. */
   endGrant (gid: string, userId: string): Promise<void>
   /** Ends the login that the access token in this Authorization header belongs to. */
@@ -57,6 +65,10 @@ export interface Identity {
   jwks (): ReturnType<SigningKeys['jwks']>
   /** The key that signs now, as a private JWK. */
   signingJwk (): ReturnType<SigningKeys['signingJwk']>
+  /** Called when another key signs than before. */
+  onKeyChange (listener: () => void): void
+  /** Puts a key whose time has come to work; happens by itself every minute. */
+  refreshKeys (): Promise<void>
   /** A 256-bit key for one purpose, the same on every replica that shares the master key. */
   deriveKey (purpose: string): Buffer
   readonly status: IdentityStatus
@@ -129,7 +141,11 @@ export async function openIdentity (options: IdentityOptions): Promise<Identity>
     await forgetFailures(db, new Date(now() - 86_400_000))
     await deleteUnusedClients(db, new Date(now() - 86_400_000), 1000)
   }
-  const timers = [every(FLUSH, flush), every(SWEEP, sweep)]
+  const keyListeners = new Set<() => void>()
+  const refreshKeys = async (): Promise<void> => {
+    if (await keys.refresh()) for (const listener of keyListeners) listener()
+  }
+  const timers = [every(FLUSH, flush), every(FLUSH, refreshKeys), every(SWEEP, sweep)]
 
   function every (interval: number, work: () => Promise<void>): NodeJS.Timeout {
     return setInterval(() => { work().catch((error: unknown) => log.warn({ err: error }, 'housekeeping of identities failed')) }, interval).unref()
@@ -150,6 +166,12 @@ export async function openIdentity (options: IdentityOptions): Promise<Identity>
       const { id, username: name } = await verifyPassword(logins, username, password, source)
       return { id, name }
     },
+    listGrants: async (userId) => await reach(async () => await listGrants(db, userId, now())),
+    async revokeGrant (user, id, source) {
+      await reach(async () => await revokeGrant(tokens, user, id, source))
+      changed(user.id)
+    },
+    claims: async (token) => await authenticator.claims(token),
     async endGrant (gid, userId) {
       await reach(async () => await endGrant(db, gid, userId, deniedUntil(now())))
       changed(userId)
@@ -180,6 +202,8 @@ export async function openIdentity (options: IdentityOptions): Promise<Identity>
     onChange: (listener) => standings.onChange(listener),
     jwks: () => keys.jwks(),
     signingJwk: () => keys.signingJwk(),
+    onKeyChange: (listener) => { keyListeners.add(listener) },
+    refreshKeys,
     deriveKey: (purpose) => master.deriveKey(purpose),
     get status () { return { fresh: now() < standings.freshUntil, users: standings.size, passwords: passwords.status } },
     close: async () => await (closing ??= close()),

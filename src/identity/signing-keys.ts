@@ -1,8 +1,9 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, randomUUID } from 'node:crypto'
 import type { KeyObject } from 'node:crypto'
 
-import { insertFirstKey, loadKeys } from '../../db/keys.ts'
+import { advanceKeys, insertFirstKey, insertNextKey, loadKeys } from '../../db/keys.ts'
 import type { KeyRow } from '../../db/keys.ts'
+import { deniedUntil } from './issue.ts'
 import type { MasterKey } from './master-key.ts'
 import type { Store } from './store.ts'
 
@@ -17,6 +18,8 @@ export interface SigningKeys {
   /** As publicKey, but looks into the database for a key that another replica may just have made. */
   find (kid: string): Promise<string | undefined>
   jwks (): { readonly keys: readonly PublicJwk[] }
+  /** Puts a key whose time has come to work, and learns what other replicas did. True when another key signs than before. */
+  refresh (): Promise<boolean>
   /** The key that signs now, as a private JWK. */
   signingJwk (): PublicJwk & { readonly d: string }
 }
@@ -53,6 +56,13 @@ export async function openSigningKeys ({ db, master, now }: { db: Store, master:
       }
       return keys.get(kid)?.publicKey
     },
+    async refresh () {
+      const before = signing(keys)?.kid
+      await advanceKeys(db, new Date(now()), deniedUntil(now()))
+      keys = await load()
+      loadedAt = now()
+      return signing(keys)?.kid !== before
+    },
     jwks: () => ({ keys: [...keys.values()].map((key) => key.jwk) }),
     signingJwk () {
       const key = signing(keys)
@@ -62,6 +72,13 @@ export async function openSigningKeys ({ db, master, now }: { db: Store, master:
       return { ...key.jwk, d }
     },
   }
+}
+
+/** Makes the key that will sign from `notBefore` on. Returns its id. */
+export async function rotateKey ({ db, master }: { db: Store, master: MasterKey }, notBefore: Date): Promise<string> {
+  const key = generate(master)
+  await insertNextKey(db, key, notBefore)
+  return key.kid
 }
 
 function signing (keys: ReadonlyMap<string, Key>): Key | undefined {

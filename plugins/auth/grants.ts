@@ -1,0 +1,23 @@
+import type { FastifyInstance } from 'fastify'
+
+import type { OpenGrant } from '../../src/identity/grants.ts'
+import { signedIn } from './caller.ts'
+import type { AuthOptions } from './index.ts'
+
+/** What the caller has let in: programs and logins, to be seen and ended. */
+export function grants (app: FastifyInstance, { identity }: AuthOptions): void {
+  const preParsing = signedIn(identity)
+
+  app.get('/auth/grants', { preParsing }, async (request) => {
+    return { grants: (await identity.listGrants(request.caller.id)).map(onWire) }
+  })
+
+  app.delete<{ Params: { id: string } }>('/auth/grants/:id', { preParsing }, async (request, reply) => {
+    await identity.revokeGrant(request.caller, request.params.id, request.ip)
+    return await reply.code(204).send()
+  })
+}
+
+function onWire (grant: OpenGrant): object {
+  return { id: grant.id, client_id: grant.clientId, name: grant.name, started_at: grant.startedAt, last_used_at: grant.lastUsedAt, expires_at: grant.expiresAt }
+}
