@@ -6,10 +6,10 @@ export function addressProblem (address: string, granted: BlockList): string | u
   const [inner = address] = embedded(address)
   if (contains(never, address) || contains(never, inner)) return 'it leads to the metadata of the host, its own link, or nowhere'
   const isPrivate = contains(closed, address) || contains(closed, inner)
-  return isPrivate && !contains(granted, address) ? 'it is private, and sandbox.private does not grant it' : undefined
+  return isPrivate && !contains(granted, address) ? 'it is private, and "private" does not grant it' : undefined
 }
 
-/** Ranges as `sandbox.private` writes them, and single addresses. */
+/** Ranges as `private` writes them, and single addresses. */
 export function ranges (texts: readonly string[]): BlockList {
   const list = new BlockList()
   for (const text of texts) {

@@ -59,6 +59,8 @@ export interface OAuthSpec {
 export interface UpstreamSpec {
   /** [a-z0-9][a-z0-9-]{0,31}: never holds an underscore, so `upstream__tool` splits in one way only. */
   readonly name: string
+  /** Where the server is reached, when it is a remote one; there is no command then. */
+  readonly remote: RemoteSpec | undefined
   /** Program and arguments. `${secret:…}` and `${user.…}` are still in place, `${env:…}` is resolved. */
   readonly command: readonly string[]
   /** Values as in `command`. */
@@ -72,6 +74,14 @@ export interface UpstreamSpec {
   readonly takesTurns: boolean
   /** Milliseconds. */
   readonly timeouts: { readonly start: number, readonly call: number, readonly idle: number }
+}
+
+export interface RemoteSpec {
+  readonly url: string
+  /** Sent with every request. Values as in `command`; names in lower case. */
+  readonly headers: Readonly<Record<string, string>>
+  /** Ranges of private addresses that the name in `url` may have. */
+  readonly private: readonly string[]
 }
 
 /** Sizes in bytes. */

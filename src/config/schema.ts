@@ -53,14 +53,18 @@ const sandbox = Type.Union([
   }, 'a mapping of grants and limits'),
 ], { title: '"none" or a mapping of grants and limits', description: 'What the server may touch. Without this key it sees its own package, a private /tmp and no network.' })
 
-const upstream = mapping({
+const upstream = mapping({}, {
   command: Type.Union([
     Type.String({ title: 'a command line' }),
     list(text('text'), { minItems: 1 }),
   ], { title: 'a command line, or a list of the program and its arguments', description: 'What to run: one line (quotes are respected, there is no shell) or a list. `npx` runs the package that is installed beside this file.' }),
-}, {
+  url: Type.String({ title: 'an address such as https://mcp.example.com/mcp', description: 'A remote server instead of a command: where it is reached, by Streamable HTTP or HTTP+SSE.' }),
+  headers: record("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", 'the name of a header', text('text'), {
+    description: 'Sent with every request to the remote server: the gateway\'s own credentials, never those of a client. ${env:NAME}, ${secret:NAME}, ${user.name} and ${user.id} are replaced.', // eslint-disable-line no-template-curly-in-string
+  }),
+  private: list(text('a range of addresses such as 10.0.0.0/8'), { description: 'Private addresses that the name in url may have.' }),
   args: list(text('text'), { description: 'More arguments, appended to command (as mcpServers entries have them).' }),
-  type: Type.Literal('stdio', { title: '"stdio"', description: 'Accepted so that mcpServers entries can be pasted.' }),
+  type: Type.Enum(['stdio', 'http', 'streamable-http', 'sse'], { title: 'one of stdio, http, streamable-http, sse', description: 'Accepted so that mcpServers entries can be pasted; which of its transports a remote server speaks is found out.' }),
   env: record('^[A-Za-z_][A-Za-z0-9_]*$', 'an environment variable name (letters, digits and _)', text('text'), {
     description: 'The environment of the server; it inherits none. ${env:NAME}, ${secret:NAME}, ${user.name} and ${user.id} are replaced.', // eslint-disable-line no-template-curly-in-string
   }),
@@ -71,7 +75,7 @@ const upstream = mapping({
   }),
   sandbox,
   timeouts,
-}, 'a mapping with at least "command"')
+}, 'a mapping with at least "command" or "url"')
 
 const rule = Type.Union([
   text('a pattern such as "files/read_*"'),

@@ -4,9 +4,6 @@ interface Row { readonly path: readonly string[], readonly sentence: string, rea
 
 /** What the design of the file foresees and this version does not do: refused by name, so that nobody relies on it. `*` is any one step. */
 const rows: readonly Row[] = [
-  { path: ['upstreams', '*', 'url'], sentence: 'remote upstreams (url) are not available in this version; run the server here with "command", or a bridge to it such as mcp-remote' },
-  { path: ['upstreams', '*', 'headers'], sentence: 'remote upstreams (url, headers) are not available in this version; give a local server its credentials with "env"' },
-  { path: ['upstreams', '*', 'type'], sentence: 'remote upstreams are not available in this version; only "stdio" servers, started with "command", are', when: (value) => typeof value === 'string' },
   { path: ['guards', 'secrets'], sentence: 'secret detection is not available in this version; add patterns to "guards.deny", and argument names to "audit.redact"' },
   { path: ['audit', 'retention'], sentence: 'automatic retention is not available in this version; records stay until they are removed from the database' },
   { path: ['audit', 'durability'], sentence: 'durability "database" is not available in this version; "fsync" is the surest: the record is on the disk before the call is forwarded', when: (value) => value === 'database' },

@@ -3,7 +3,10 @@ import { resolve } from 'node:path'
 import { splitCommand } from './command.ts'
 import { hijacks } from './hijack.ts'
 import { present } from './reading.ts'
-import { referenceProblem, references, resolveEnvironment } from './references.ts'
+import { references } from './references.ts'
+import { readText } from './referring.ts'
+import type { Part } from './referring.ts'
+import { readRemote } from './remote.ts'
 import { readSandbox } from './sandbox.ts'
 import { defaults } from './schema.ts'
 import type { RawUpstream } from './schema.ts'
@@ -22,6 +25,7 @@ export function readUpstream (name: string, raw: RawUpstream, around: Surroundin
   return {
     name,
     isolation,
+    remote: readRemote(raw, path, isolation, around),
     command: readCommand(raw, path, isolation, around),
     env: readEnv(raw.env ?? {}, [...path, 'env'], isolation, around),
     cwd: readCwd(raw.cwd, [...path, 'cwd'], around),
@@ -41,9 +45,6 @@ function readCommand ({ command, args }: Partial<RawUpstream>, path: Path, isola
   if (around.report.clean(line)) adviseOnPackage(all.map(({ text }) => text), line, around)
   return all.map((part) => readText(part, isolation, around))
 }
-
-/** One word of the command; `line` is the text it was split from. */
-interface Part { readonly text: string, readonly path: Path, readonly line?: string }
 
 function splitLine (raw: string, path: Path, { report }: Surroundings): Part[] {
   const result = splitCommand(raw)
@@ -76,19 +77,6 @@ function readEnv (raw: Readonly<Record<string, string>>, path: Path, isolation: 
     if (hijacks(name)) around.report.problem([...path, name], `the variable ${name} changes which code a program runs, and may not be set here`, 'key')
   }
   return Object.fromEntries(entries.map(([name, value]) => [name, readText({ text: value, path: [...path, name] }, isolation, around)]))
-}
-
-/** Checks the references of one text and replaces those to the environment. */
-function readText ({ text, path, line }: Part, isolation: string, { env, report }: Surroundings): string {
-  const problem = (message: string, offset: number): void => report.problem(path, message, line === undefined ? offset : Math.max(0, line.indexOf(text.slice(offset).replace(/(?<=\}).*$/s, ''))))
-  if (text.includes('\0')) report.problem(path, 'contains a NUL character')
-  let usable = true
-  for (const reference of references(text)) {
-    const mistake = referenceProblem(reference) ?? (reference.kind === 'user' && isolation === 'shared' ? `\${user.${reference.name}} has no meaning with "isolation: shared", where one process serves everybody` : undefined)
-    if (mistake !== undefined) problem(mistake, reference.offset)
-    usable &&= mistake === undefined
-  }
-  return usable ? resolveEnvironment(text, env, problem) : text
 }
 
 function readCwd (raw: string | undefined, path: Path, { directory, report }: Surroundings): string | undefined {

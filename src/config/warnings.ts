@@ -20,8 +20,8 @@ export function warn (config: Config, report: Report): void {
   warnOfModes(config.data, report)
 }
 
-function warnOfSecrets ({ name, command, env }: UpstreamSpec, data: string, report: Report): void {
-  const texts: [Path, string][] = [...command.map((text): [Path, string] => [['upstreams', name, 'command'], text]), ...Object.entries(env).map(([key, text]): [Path, string] => [['upstreams', name, 'env', key], text])]
+function warnOfSecrets ({ name, command, env, remote }: UpstreamSpec, data: string, report: Report): void {
+  const texts: [Path, string][] = [...command.map((text): [Path, string] => [['upstreams', name, 'command'], text]), ...Object.entries(env).map(([key, text]): [Path, string] => [['upstreams', name, 'env', key], text]), ...Object.entries(remote?.headers ?? {}).map(([key, text]): [Path, string] => [['upstreams', name, 'headers', key], text])]
   const wanted = new Map(texts.flatMap(([path, text]) => references(text).filter(({ kind }) => kind === 'secret').map((reference): [string, Path] => [reference.name, path])))
   for (const [secret, path] of wanted) {
     const problem = secretDoubt(secret, data)

@@ -9,6 +9,7 @@ import { bridgeProcesses } from '../sandbox/bridge.ts'
 import type { Cell, CellSpec } from '../sandbox/cell.ts'
 import { openSandbox } from '../sandbox/sandbox.ts'
 import type { Sandbox } from '../sandbox/sandbox.ts'
+import { openRemote } from './remote/cell.ts'
 import type { Owner } from './seat.ts'
 import type { Supervisor } from './supervisor.ts'
 
@@ -29,22 +30,24 @@ const nobody = { id: 'shared', name: 'shared' }
 
 export function openCells (config: Config): Cells {
   const secrets = openSecrets(config.data)
-  const modes = new Set([...config.upstreams.values()].map(({ sandbox }) => sandbox.mode))
+  const modes = new Set([...config.upstreams.values()].filter(({ remote }) => remote === undefined).map(({ sandbox }) => sandbox.mode))
   const sandboxes = new Map<string, Sandbox>([...modes].map((mode) => [mode, openSandbox(mode, { allowUnsandboxed: config.allowUnsandboxed, ...(config.path === undefined ? {} : { path: config.path }) })]))
   return { spawn, problems, facts }
 
   async function spawn (spec: UpstreamSpec, user: Owner['user'], onEgress: OnEgress): Promise<Cell> {
-    const sandbox = sandboxes.get(spec.sandbox.mode)
-    if (sandbox === undefined) throw new Refusal('PORTCULLIS_UPSTREAM_UNAVAILABLE')
     // A shared process works for everybody, so nobody's own secrets belong in it.
     const who = spec.isolation === 'shared' ? { user: nobody, secret: (name: string) => secrets(name) } : { user, secret: (name: string) => secrets(name, user.name) }
     const fill = (text: string): string => resolveReferences(text, who)
+    const fillAll = (texts: Readonly<Record<string, string>>): Record<string, string> => Object.fromEntries(Object.entries(texts).map(([name, text]) => [name, fill(text)]))
+    if (spec.remote !== undefined) return openRemote({ remote: spec.remote, headers: fillAll(spec.remote.headers), maxMessage: config.guards.maxResult + 65_536, record: onEgress })
+    const sandbox = sandboxes.get(spec.sandbox.mode)
+    if (sandbox === undefined) throw new Refusal('PORTCULLIS_UPSTREAM_UNAVAILABLE')
     return await withEgress(spec.sandbox, onEgress, async (sandboxed) => await sandbox.spawn({
       upstream: spec.name,
       command: spec.command.map(fill),
       directory: config.directory,
       ...(spec.cwd === undefined ? {} : { cwd: spec.cwd }),
-      env: Object.fromEntries(Object.entries(spec.env).map(([name, value]) => [name, fill(value)])),
+      env: fillAll(spec.env),
       ...sandboxed,
       protect: [config.data, config.file],
     }))
@@ -56,9 +59,9 @@ export function openCells (config: Config): Cells {
   }
 
   async function facts (supervisor: Supervisor): Promise<InstanceFacts[]> {
-    const up = await Promise.all([...supervisor.instances()].map(async ({ upstream, cell, startedAt }) => {
+    const up = await Promise.all([...supervisor.instances()].map(async ({ upstream, cell, startedAt }, at) => {
       const { rssBytes, cpuSeconds } = await cell.usage()
-      return { id: `${cell.pid} ${startedAt}`, upstream, state: 'ready', rssBytes, cpuSeconds }
+      return { id: cell.pid === 0 ? `remote ${at}` : `${cell.pid} ${startedAt}`, upstream, state: 'ready', rssBytes, cpuSeconds }
     }))
     const others = supervisor.states().filter(({ state }) => state !== 'ready')
     return [...up, ...others.map(({ upstream, state }, at) => ({ id: `${state} ${at}`, upstream, state, rssBytes: 0, cpuSeconds: 0 }))]

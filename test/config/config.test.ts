@@ -59,6 +59,9 @@ test('one upstream is a whole configuration: everything else has a default', asy
     env: {},
     cwd: undefined,
     isolation: 'user',
+    asks: ['elicitation'],
+    takesTurns: false,
+    remote: undefined,
     sandbox: { mode: 'bubblewrap', read: [], write: [], network: 'none', memory: 536870912, processes: 64, fileSize: 268435456, openFiles: 1024, tmp: 67108864 },
     timeouts: { start: 30000, call: 60000, idle: 600000 },
   })
@@ -78,6 +81,7 @@ upstreams:
     env: { MODE: "\${env:MODE}", TOKEN: "\${secret:files}", WHO: "\${user.name}" }
     cwd: /data
     isolation: session
+    asks: [sampling, roots]
     sandbox: { read: [./docs:/docs, /srv/more], write: [/srv/files:/data/], network: none, memory: 1GiB, processes: 8, file_size: 64KiB, open_files: 64, tmp: 1048576, mode: bubblewrap }
     timeouts: { start: 5s, call: 500ms, idle: 1h }
 roles:
@@ -100,6 +104,9 @@ server: { hosts: [MCP.example.com, "b.example:8443"], origins: [https://app.exam
     env: { MODE: 'fast', TOKEN: '${secret:files}', WHO: '${user.name}' },
     cwd: '/data',
     isolation: 'session',
+    asks: ['sampling', 'roots'],
+    takesTurns: true,
+    remote: undefined,
     sandbox: {
       mode: 'bubblewrap',
       read: [{ source: join(t.testdirName, 'docs'), target: '/docs' }, { source: '/srv/more', target: '/srv/more' }],
@@ -117,16 +124,21 @@ server: { hosts: [MCP.example.com, "b.example:8443"], origins: [https://app.exam
   t.same(config.roles.get('admin'), { name: 'admin', allow: [], deny: [] }, 'a section that leaves a built-in role out gives it no rules')
   t.same(config.roles.get('user'), {
     name: 'user',
-    allow: [{ pattern: 'files/read_*', line: 15 }, { kind: 'tool', pattern: 'files/write', where: 'args.path.startsWith("/" + principal.name)', line: 16 }],
-    deny: [{ kind: 'resource', pattern: 'files/file:///(x)', line: 17 }, { kind: 'prompt', pattern: '*/x', line: 17 }],
+    allow: [{ pattern: 'files/read_*', line: 16 }, { kind: 'tool', pattern: 'files/write', where: 'args.path.startsWith("/" + principal.name)', line: 17 }],
+    deny: [{ kind: 'resource', pattern: 'files/file:///(x)', line: 18 }, { kind: 'prompt', pattern: '*/x', line: 18 }],
   })
   t.same(config.limits, [
-    { calls: 5, per: 60000, by: ['user'], line: 20, name: '5 per minute by user' },
-    { calls: 9, per: 30000, by: ['user', 'address'], tool: 'files/write_*', line: 21, name: '9 per 30s by user, address on files/write_*' },
+    { calls: 5, per: 60000, by: ['user'], line: 21, name: '5 per minute by user' },
+    { calls: 9, per: 30000, by: ['user', 'address'], tool: 'files/write_*', line: 22, name: '9 per 30s by user, address on files/write_*' },
   ])
-  t.same(config.guards, { deny: [{ name: 'n', pattern: '\\bx\\b', in: 'arguments', tool: 'files/*', line: 22 }], maxArguments: 2048, maxResult: 3072 })
+  t.same(config.guards, { deny: [{ name: 'n', pattern: '\\bx\\b', in: 'arguments', tool: 'files/*', line: 23 }], maxArguments: 2048, maxResult: 3072 })
   t.same(config.audit, { arguments: 'digest', durability: 'os', onFailure: 'deny', redact: ['pin'], maxOutage: 60000, spoolMax: 1073741824 })
   t.match(config.server, { hosts: ['mcp.example.com', 'b.example:8443'], origins: ['https://app.example.com'], maxBody: 1048576 })
+})
+
+test('a remote server arrives with its headers and grants', async (t) => {
+  const config = load(t, 'upstreams: { a: { url: https://mcp.example.com/mcp, headers: { Authorization: "Bearer ${secret:x}" }, private: [10.0.0.0/8], type: http } }')
+  t.match(config.upstreams.get('a'), { command: [], remote: { url: 'https://mcp.example.com/mcp', headers: { authorization: 'Bearer ${secret:x}' }, private: ['10.0.0.0/8'] } })
 })
 
 test('the environment decides where the gateway lives, and mistakes in it are told together', async (t) => {

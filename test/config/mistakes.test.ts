@@ -204,8 +204,6 @@ test('deny patterns that cannot be compiled, or would refuse everything, are ref
 
 test('what this version does not do is refused by name, never accepted and ignored', async (t) => {
   expectOne(t, {
-    'a remote upstream': ['upstreams: { a: { url: https://mcp.example.com/mcp } }', '1:19 upstreams.a: remote upstreams (url) are not available in this version; run the server here'],
-    'a remote type': ['upstreams: { a: { command: x, type: http } }', '1:37 upstreams.a.type: remote upstreams are not available in this version'],
     'secret detection': ['…guards: { secrets: redact }', '2:11 guards: secret detection is not available in this version'],
     retention: ['…audit: { retention: 400d }', '2:10 audit: automatic retention is not available in this version'],
     'durability in the database': ['…audit: { durability: database }', '2:22 audit.durability: durability "database" is not available in this version'],
@@ -237,4 +235,22 @@ limits: [{ calls: 0, per: hour }, { calls: 1, per: decade }]
 guards: { deny: [{ name: n, pattern: ")" }] }
 `)
   t.same(problems.map((text) => text.split(' ', 1).join()), ['2:1', '4:19', '4:31', '4:44', '5:8', '5:38', '5:50', '6:26', '6:53', '7:19', '7:52', '8:38'])
+})
+
+test('a remote server is an address, and nothing that only a process has', async (t) => {
+  const remote = (more: string): string => `upstreams:\n  a: { url: ${more} }\n`
+  expectOne(t, {
+    'both kinds': [remote('https://x.example/mcp, command: x'), '2:36 upstreams.a.command: means nothing with "url": a remote server is not started here'],
+    'a sandbox': [remote('https://x.example/mcp, sandbox: {}'), '2:36 upstreams.a.sandbox: means nothing with "url"'],
+    'another scheme': [remote('ftp://x.example/'), '2:13 upstreams.a.url: "ftp://x.example/" is not an address such as https://mcp.example.com/mcp'],
+    'no address': [remote('x.example'), '2:13 upstreams.a.url: "x.example" is not an address'],
+    'in the clear': [remote('http://x.example/mcp'), '2:13 upstreams.a.url: must begin with https://: calls and credentials would travel in the clear'],
+    'credentials in the address': [remote('https://a:b@x.example/mcp'), '2:13 upstreams.a.url: must hold no credentials'],
+    'a metadata service': [remote('http://169.254.169.254/mcp'), '2:13 upstreams.a.url: leads to "169.254.169.254", which no upstream may have'],
+    'a reference': [remote('"https://${env:HOST}/mcp"'), '2:13 upstreams.a.url: references are not replaced here'],
+    'a range that is none': [remote('https://x.example/mcp, private: [10.0.0.0/99]'), '2:46 upstreams.a.private[0]: "10.0.0.0/99" is not a range of addresses'],
+    'a header of the transport': [remote('https://x.example/mcp, headers: { Mcp-Session-Id: x }'), '2:47 upstreams.a.headers.Mcp-Session-Id: the header Mcp-Session-Id is set by the gateway'],
+    'headers of a process': ['upstreams:\n  a: { command: x, headers: {} }', '2:20 upstreams.a.headers: means nothing without "url"'],
+    'a type without an address': ['upstreams:\n  a: { command: x, type: sse }', '2:26 upstreams.a.type: "sse" is a remote server: it needs "url"'],
+  })
 })

@@ -1,0 +1,62 @@
+import { PassThrough } from 'node:stream'
+import type { Cell, Exit } from '../../sandbox/cell.ts'
+import { LineReader } from '../frames.ts'
+import { dialler } from './dial.ts'
+import type { Dialling } from './dial.ts'
+import { Remote } from './remote.ts'
+
+export interface RemoteOptions extends Dialling {
+  /** Sent with every request: the gateway's own credentials for this server, with their references resolved. */
+  readonly headers: Readonly<Record<string, string>>
+  /** Bytes one message may have. */
+  readonly maxMessage: number
+}
+
+/**
+ * A remote server as a cell: what is written to its stdin is posted, what the server answers comes out of its stdout,
+ * one message a line. Everything above works as it does for a process.
+ */
+export function openRemote (options: RemoteOptions): Cell {
+  const [stdin, stdout, stderr] = [new PassThrough(), new PassThrough(), new PassThrough()]
+  const agent = dialler(options)
+  let end: (exit: Exit) => void = () => {}
+  const exited = new Promise<Exit>((resolve) => { end = resolve })
+  let ended = false
+  const remote = new Remote({
+    agent,
+    url: new URL(options.remote.url),
+    headers: options.headers,
+    maxMessage: options.maxMessage,
+    line: (line) => { if (!stdout.writableEnded) stdout.write(line) },
+    note: (text) => { if (!stderr.writableEnded) stderr.write(`${text}\n`) },
+    gone: (reason) => {
+      if (!ended) stderr.write(`${reason}\n`)
+      finish({ code: null, signal: null, detail: reason })
+    },
+  })
+  const reader = new LineReader(options.maxMessage, (line) => remote.post(line.toString('utf8')), () => {})
+  stdin.on('data', (chunk: Buffer) => reader.push(chunk))
+  return {
+    pid: 0,
+    stdin,
+    stdout,
+    stderr,
+    exited,
+    stop: async (graceMs) => {
+      if (!ended) await remote.leave(graceMs)
+      finish({ code: 0, signal: null })
+    },
+    kill: () => finish({ code: null, signal: 'SIGKILL' }),
+    usage: async () => ({ rssBytes: 0, cpuSeconds: 0, processes: 0 }),
+  }
+
+  function finish (exit: Exit): void {
+    if (ended) return
+    ended = true
+    remote.close()
+    stdout.end()
+    stderr.end()
+    agent.destroy().catch(() => {}) // nobody uses its connections any more
+    end(exit)
+  }
+}

@@ -1,0 +1,214 @@
+import { request } from 'undici'
+import type { Agent, Dispatcher } from 'undici'
+import { isObject } from '../../protocol/message.ts'
+import { lists } from '../../protocol/methods.ts'
+import { mirrorHeaders } from './headers.ts'
+import type { Outgoing } from './headers.ts'
+import { EventReader } from './events.ts'
+
+export interface RemoteParts {
+  readonly agent: Agent
+  readonly url: URL
+  readonly headers: Readonly<Record<string, string>>
+  readonly maxMessage: number
+  /** Takes text of a message, ended by a line break, in pieces where it is long. */
+  line (text: string | Buffer): void
+  /** Takes a sentence for the operator. */
+  note (text: string): void
+  /** The server cannot be talked to any more, for a reason that is for the operator. */
+  gone (reason: string): void
+}
+
+const accept = 'application/json, text/event-stream'
+/** Statuses by which a server says that it does not know Streamable HTTP, or not this session any more. */
+const unknownHere: ReadonlySet<number> = new Set([400, 404, 405])
+/** A stream that ended is opened again after so many milliseconds. */
+const reopenMs = 1_000
+
+/** One server over HTTP: Streamable HTTP of both eras, and the HTTP+SSE of 2024-11-05. */
+export class Remote {
+  readonly #parts: RemoteParts
+  readonly #open = new Map<unknown, AbortController>()
+  readonly #end = new AbortController()
+  readonly #schemas = new Map<string, unknown>()
+  #session: string | undefined
+  #isModern = false
+  #version: string | undefined
+  /** Where 2024-11-05 messages are posted; answers come on the stream. */
+  #messages: URL | undefined
+
+  constructor (parts: RemoteParts) {
+    this.#parts = parts
+  }
+
+  /** Sends one message. What the server does wrong is told as the answer; where it cannot be reached, everything ends. */
+  post (text: string): void {
+    const message = JSON.parse(text) as Outgoing & { params?: Outgoing['params'] }
+    const outgoing = { id: message.id, method: message.method, params: message.params ?? {} }
+    if (outgoing.method === 'notifications/cancelled') this.#open.get(outgoing.params['requestId'])?.abort()
+    this.#send(text, outgoing).catch((error: unknown) => {
+      if (this.#end.signal.aborted || this.#open.get(outgoing.id)?.signal.aborted === true) return
+      this.#parts.gone(reasonOf(error))
+    }).finally(() => this.#open.delete(outgoing.id))
+  }
+
+  /** Ends the session, as far as the server has one. */
+  async leave (graceMs: number): Promise<void> {
+    if (this.#session === undefined || graceMs === 0) return
+    await this.#fetch('DELETE', this.#parts.url, {}, undefined, AbortSignal.timeout(graceMs)).then(({ body }) => body.dump(), () => {})
+  }
+
+  close (): void {
+    this.#end.abort()
+    for (const controller of this.#open.values()) controller.abort()
+  }
+
+  async #send (text: string, outgoing: Outgoing): Promise<void> {
+    const mirrors = mirrorHeaders(outgoing, this.#schemas.get(String(outgoing.params['name'])))
+    this.#isModern ||= mirrors !== undefined
+    // In 2026-07-28 hanging up is how a request is cancelled; there is nothing to post.
+    if (this.#isModern && outgoing.method === 'notifications/cancelled') return
+    const controller = new AbortController()
+    if (outgoing.id !== undefined && outgoing.method !== undefined) this.#open.set(outgoing.id, controller)
+    const answer = await this.#fetch('POST', this.#messages ?? this.#parts.url, { ...mirrors, accept, 'content-type': 'application/json' }, text, controller.signal)
+    if (outgoing.method === 'initialize' && this.#messages === undefined && unknownHere.has(answer.statusCode)) return await this.#openOldStream(text, outgoing, answer)
+    await this.#read(answer, outgoing)
+    if (outgoing.method === 'notifications/initialized' && this.#messages === undefined) void this.#listen()
+  }
+
+  async #read (answer: Dispatcher.ResponseData, outgoing: Outgoing): Promise<void> {
+    const { statusCode, headers, body } = answer
+    const session = headers['mcp-session-id']
+    if (outgoing.method === 'initialize' && typeof session === 'string') this.#session = session
+    const type = String(headers['content-type'] ?? '').toLowerCase()
+    if (statusCode === 404 && this.#session !== undefined && outgoing.method !== 'initialize') {
+      await body.dump()
+      return this.#parts.gone('the remote server does not know the session any more')
+    }
+    if (statusCode >= 300 && statusCode < 400) {
+      await body.dump()
+      return this.#fail(outgoing, 'The remote server wants to send the gateway elsewhere. Redirects are not followed: write the final address into "url".')
+    }
+    const isAnswer = outgoing.id !== undefined && outgoing.method !== undefined
+    if (!isAnswer || statusCode === 202 || this.#messages !== undefined) {
+      if (statusCode >= 400) this.#fail(outgoing, `The remote server answered with HTTP ${statusCode}.`)
+      return await body.dump()
+    }
+    if (type.startsWith('text/event-stream') && statusCode < 300) return await this.#readEvents(body, outgoing)
+    if (type.startsWith('application/json') && ![401, 403].includes(statusCode) && statusCode < 500) return await this.#readJson(body, outgoing)
+    await body.dump()
+    this.#fail(outgoing, statusCode === 401 || statusCode === 403 ? 'The remote server refused the credentials of the gateway. Tell the operator.' : `The remote server answered with HTTP ${statusCode}.`)
+  }
+
+  async #readJson (body: Dispatcher.ResponseData['body'], outgoing: Outgoing): Promise<void> {
+    let text = ''
+    body.setEncoding('utf8')
+    for await (const chunk of body) {
+      text += String(chunk)
+      if (text.length > this.#parts.maxMessage) {
+        body.destroy()
+        return this.#fail(outgoing, 'The answer of the remote server is too large.')
+      }
+    }
+    this.#receive(text, outgoing, true)
+  }
+
+  async #readEvents (body: Dispatcher.ResponseData['body'], outgoing: Outgoing): Promise<void> {
+    let answered = false
+    const reader = new EventReader(this.#parts.maxMessage, ({ data }) => { answered = this.#receive(data, outgoing, false) || answered })
+    for await (const chunk of body) {
+      reader.push(chunk as Buffer)
+      if (answered) break // leaving the loop hangs up
+    }
+    if (!answered && outgoing.id !== undefined) this.#fail(outgoing, 'The remote server ended its stream before it answered.')
+  }
+
+  /** Passes a message on; says whether it answers `outgoing`. What is no JSON, or a body that answers something else, is dropped. */
+  #receive (text: string, outgoing: Outgoing, alone: boolean): boolean {
+    const message = parse(text)
+    const isAnswer = isObject(message) && message['method'] === undefined && message['id'] === outgoing.id
+    if (isAnswer) this.#learn(outgoing, message['result'])
+    else if (alone) {
+      // An error whose id is left out belongs to the request it came back for.
+      const error = isObject(message) && isObject(message['error']) && (message['id'] === undefined || message['id'] === null) ? message['error'] : undefined
+      this.#parts.line(`${JSON.stringify({ jsonrpc: '2.0', id: outgoing.id, error: error ?? { code: -32603, message: 'The remote server did not answer in JSON-RPC.' } })}\n`)
+      return true
+    }
+    if (isObject(message)) this.#parts.line(`${text.replace(/[\r\n]/g, ' ')}\n`)
+    return isAnswer
+  }
+
+  /** Keeps what later headers need. */
+  #learn (outgoing: Outgoing, result: unknown): void {
+    if (!isObject(result)) return
+    if (outgoing.method === 'initialize' && typeof result['protocolVersion'] === 'string') this.#version = result['protocolVersion']
+    const tools = outgoing.method === 'tools/list' ? result[lists['tools/list'].member] : undefined
+    for (const tool of Array.isArray(tools) ? tools.filter(isObject) : []) this.#schemas.set(String(tool['name']), tool['inputSchema'])
+  }
+
+  /** The stream on which a session-era server says what belongs to no request. A server need not have one. */
+  async #listen (): Promise<void> {
+    let last: string | undefined
+    while (!this.#end.signal.aborted) {
+      try {
+        const { statusCode, headers, body } = await this.#fetch('GET', this.#parts.url, { accept: 'text/event-stream', ...(last === undefined ? {} : { 'last-event-id': last }) }, undefined, this.#end.signal)
+        if (statusCode !== 200 || !String(headers['content-type']).startsWith('text/event-stream')) return await body.dump()
+        const reader = new EventReader(this.#parts.maxMessage, ({ id, data }) => {
+          last = id ?? last
+          this.#receive(data, { id: undefined, method: undefined, params: {} }, false)
+        })
+        for await (const chunk of body) reader.push(chunk as Buffer)
+      } catch (error) {
+        if (!this.#end.signal.aborted) this.#parts.note(`the stream of the remote server broke: ${reasonOf(error)}`)
+      }
+      await new Promise((resolve) => setTimeout(resolve, reopenMs).unref())
+    }
+  }
+
+  /** HTTP+SSE of 2024-11-05: a GET opens the stream, whose first event says where to post. The same origin, or nowhere. */
+  async #openOldStream (text: string, outgoing: Outgoing, refused: Dispatcher.ResponseData): Promise<void> {
+    await refused.body.dump()
+    const { statusCode, headers, body } = await this.#fetch('GET', this.#parts.url, { accept: 'text/event-stream' }, undefined, this.#end.signal)
+    if (statusCode !== 200 || !String(headers['content-type']).startsWith('text/event-stream')) {
+      await body.dump()
+      return this.#fail(outgoing, `The remote server answered initialize with HTTP ${refused.statusCode}, and a GET with HTTP ${statusCode}.`)
+    }
+    const reader = new EventReader(this.#parts.maxMessage, ({ type, data }) => {
+      if (type !== 'endpoint') {
+        this.#receive(data, { id: undefined, method: undefined, params: {} }, false)
+        return
+      }
+      const url = URL.canParse(data, this.#parts.url.href) ? new URL(data, this.#parts.url) : undefined
+      if (url?.origin !== this.#parts.url.origin) return this.#parts.gone('its endpoint is at another origin')
+      if (this.#messages === undefined) {
+        this.#messages = url
+        this.post(text)
+      }
+    })
+    const drain = async (): Promise<void> => { for await (const chunk of body) reader.push(chunk as Buffer) }
+    drain().then(() => this.#parts.gone('the stream ended'), (error: unknown) => this.#parts.gone(reasonOf(error)))
+  }
+
+  async #fetch (method: 'GET' | 'POST' | 'DELETE', url: URL, headers: Record<string, string>, body: string | undefined, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
+    const own = this.#version === undefined ? {} : { 'mcp-protocol-version': this.#version }
+    const session = this.#session === undefined ? {} : { 'mcp-session-id': this.#session }
+    return await request(url, { method, dispatcher: this.#parts.agent, headers: { ...this.#parts.headers, ...own, ...session, ...headers }, signal, ...(body === undefined ? {} : { body }) })
+  }
+
+  #fail ({ id, method }: Outgoing, message: string): void {
+    if (id === undefined || method === undefined) return this.#parts.note(message)
+    this.#parts.line(`${JSON.stringify({ jsonrpc: '2.0', id, error: { code: -32603, message } })}\n`)
+  }
+}
+
+function parse (text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+function reasonOf (error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
