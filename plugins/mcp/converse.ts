@@ -30,8 +30,8 @@ export async function converse (gate: Gate, call: Call, instance: Instance): Pro
 }
 
 function stateOf (gate: Gate, call: Call): State | undefined {
-  const { requestState, inputResponses } = call.params
-  if (requestState === undefined && inputResponses === undefined) return undefined
+  const { requestState } = call.params
+  if (requestState === undefined) return undefined // answers to nothing that was asked: the call begins anew, without them
   const state = typeof requestState === 'string' ? openState(gate.stateKey, call, requestState, Date.now()) : undefined
   if (state === undefined || state.kind === 'theirs') throw new Refusal('PORTCULLIS_STATE_EXPIRED')
   return state

@@ -16,9 +16,12 @@ export function settle (gate: Gate, call: Call, answered: Answered): void {
   const { id } = call
   if (answered.kind === 'nothing' || id === undefined) return end(gate, call, 'ok', undefined, 202, undefined, {})
   if (answered.kind === 'result') return end(gate, call, answered.toolError ? 'tool_error' : 'ok', undefined, 200, success(id, answered.text), answered.headers === undefined ? limitHeaders(call.limit) : { ...limitHeaders(call.limit), ...answered.headers })
-  const status = call.era === 'modern' && answered.code === -32601 ? 404 : 200
+  const status = call.era === 'modern' ? modernStatus[answered.code] ?? 200 : 200
   end(gate, call, 'error', String(answered.code), status, failure(id, answered.code, answered.message, withRecord(answered.data, call.record)), limitHeaders(call.limit))
 }
+
+/** An upstream's errors that a 2026-07-28 client expects to find in the HTTP status too (specification, basic/transports). */
+const modernStatus: Readonly<Record<number, number>> = { '-32601': 404, '-32020': 400, '-32021': 400, '-32022': 400 }
 
 /** Ends a call that a step refused, or that failed on the way. Anything that is not a Refusal is our own fault. */
 export function refuse (gate: Gate, call: Call, error: unknown): void {

@@ -47,7 +47,7 @@ t.test('53, T31: a requestState is good for one retry of the very call it came f
   t.match(await round(gateway, alice, 'twice', more), expired, 'of another tool')
   t.match(await round(gateway, alice, 'paint', { ...more, requestState: `${more.requestState.slice(0, -1)}${more.requestState.endsWith('A') ? 'B' : 'A'}` }, { args }), expired, 'altered')
   t.match(await round(gateway, alice, 'paint', { ...more, requestState: 'x' }, { args }), expired, 'invented')
-  t.match(await round(gateway, alice, 'paint', { inputResponses: more.inputResponses }, { args }), expired, 'missing')
+  t.match(await round(gateway, alice, 'paint', { inputResponses: more.inputResponses }, { args }), { result: { resultType: 'input_required' } }, 'missing: the question is asked anew')
   t.equal(textOf((await round(gateway, alice, 'paint', more, { args })).result), 'a is red', 'and none of it spoilt the call')
   t.match(await round(gateway, alice, 'paint', more, { args }), expired, 'used again')
 })
