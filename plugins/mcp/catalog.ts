@@ -1,3 +1,4 @@
+import { toolForLegacy } from '../../src/bridge/output.ts'
 import type { Call, Principal, Target } from '../../src/call.ts'
 import type { Config } from '../../src/config/config.ts'
 import type { Log } from '../../src/log.ts'
@@ -5,7 +6,8 @@ import type { Policy } from '../../src/policy/policy.ts'
 import { lists } from '../../src/protocol/methods.ts'
 import type { ListMethod } from '../../src/protocol/methods.ts'
 import { qualify } from '../../src/protocol/names.ts'
-import type { Item } from '../../src/upstreams/instance.ts'
+import type { Instance } from '../../src/upstreams/instance.ts'
+import type { Item } from '../../src/upstreams/introduction.ts'
 import type { Supervisor } from '../../src/upstreams/supervisor.ts'
 import { ownerOf } from './owner.ts'
 
@@ -27,7 +29,10 @@ export function createCatalog ({ config, policy, supervisor, log }: { config: Co
   async function merged (call: Call, method: ListMethod): Promise<Item[]> {
     const { kind, name } = lists[method]
     const upstreams = reached(call.principal)
-    const found = await Promise.all(upstreams.map(async (upstream) => visible(call.principal, upstream, method, await itemsOf(call, upstream, method))))
+    const found = await Promise.all(upstreams.map(async (upstream) => {
+      const own = visible(call.principal, upstream, method, await itemsOf(call, upstream, method))
+      return itemsFor(call, supervisor.peek(upstream, ownerOf(call), call.era), method, own)
+    }))
     const items = found.flatMap((own, at) => kind === 'resource' ? own : own.map((item) => ({ ...item, name: qualify(upstreams[at] ?? '', String(item['name'])) })))
     return kind === 'resource' ? unique(items, name) : items
   }
@@ -71,6 +76,11 @@ export function createCatalog ({ config, policy, supervisor, log }: { config: Co
       return []
     }
   }
+}
+
+/** Items as the client's era can read them. */
+export function itemsFor (call: Call, instance: Instance | undefined, method: ListMethod, items: Item[]): Item[] {
+  return method === 'tools/list' && call.era === 'legacy' && instance?.era === 'modern' ? items.map(toolForLegacy) : items
 }
 
 /** Characters a template may have to be looked at. */

@@ -6,7 +6,7 @@ import { isLegacyVersion, legacyVersions, meta, modernVersions } from '../../src
 import { isObject } from '../../src/protocol/message.ts'
 import type { Params } from '../../src/protocol/message.ts'
 import type { Client } from '../../src/sessions.ts'
-import type { Introduction } from '../../src/upstreams/instance.ts'
+import type { Introduction } from '../../src/upstreams/introduction.ts'
 import { version } from '../../src/version.ts'
 import type { Gate } from './gate.ts'
 import { instanceOf } from './send.ts'
@@ -32,12 +32,12 @@ export async function initialize (gate: Gate, call: Call): Promise<Answered> {
   return { kind: 'result', text, toolError: false, headers: { 'mcp-session-id': session.id } }
 }
 
-/** A 2026-07-28 client asks who is there. Capabilities that would need bridging are not offered. */
+/** A 2026-07-28 client asks who is there. Tasks are not bridged, so they are not offered. */
 export async function discover (gate: Gate, call: Call): Promise<Answered> {
   const { serverInfo, capabilities, instructions } = await introductionFor(gate, call)
   const text = ownResult({
     supportedVersions: [...modernVersions, ...legacyVersions],
-    capabilities: withoutSubscribe(withoutTasks(capabilities)),
+    capabilities: withoutTasks(capabilities),
     ...(instructions === undefined ? {} : { instructions }),
     ttlMs: 0,
     cacheScope: 'private',
@@ -61,13 +61,6 @@ function readInitialize (call: Call): { version: unknown, client: Client, capabi
 function withoutTasks (capabilities: Introduction['capabilities']): Introduction['capabilities'] {
   const { tasks, ...kept } = capabilities
   return kept
-}
-
-function withoutSubscribe (capabilities: Introduction['capabilities']): Introduction['capabilities'] {
-  const { resources } = capabilities
-  if (!isObject(resources)) return capabilities
-  const { subscribe, ...kept } = resources
-  return { ...capabilities, resources: kept }
 }
 
 function invalid (message: string): Refusal {

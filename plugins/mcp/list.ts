@@ -3,7 +3,8 @@ import { ownResult } from '../../src/bridge/result.ts'
 import { Refusal } from '../../src/errors.ts'
 import { isListMethod, lists } from '../../src/protocol/methods.ts'
 import type { ListMethod } from '../../src/protocol/methods.ts'
-import type { Item } from '../../src/upstreams/instance.ts'
+import type { Item } from '../../src/upstreams/introduction.ts'
+import { itemsFor } from './catalog.ts'
 import type { Gate } from './gate.ts'
 import { instanceOf, send } from './send.ts'
 
@@ -26,7 +27,8 @@ async function page (gate: Gate, call: Call, upstream: string, method: ListMetho
   if (given.kind === 'error') return given
   const result = JSON.parse(given.text) as Record<string, unknown>
   const items = result[lists[method].member]
-  return answer(call, method, gate.catalog.visible(call.principal, upstream, method, Array.isArray(items) ? items : []), result)
+  const shown = gate.catalog.visible(call.principal, upstream, method, Array.isArray(items) ? items : [])
+  return answer(call, method, itemsFor(call, instance, method, shown), result)
 }
 
 function answer (call: Call, method: ListMethod, items: readonly Item[], rest: Readonly<Record<string, unknown>>): Answered {

@@ -4,8 +4,11 @@ import { isObject } from '../../src/protocol/message.ts'
 import { notification } from '../../src/protocol/reply.ts'
 import { ownResult } from '../../src/bridge/result.ts'
 import { Refusal } from '../../src/errors.ts'
+import type { Instance } from '../../src/upstreams/instance.ts'
 import type { Gate } from './gate.ts'
+import { watchAll } from './listen-resources.ts'
 import { maxStreams } from './open.ts'
+import { unwatch } from './watch.ts'
 
 /** What a listen may ask for here → the notification it stands for. */
 const kinds = {
@@ -25,9 +28,16 @@ export async function listen (gate: Gate, call: Call): Promise<Answered> {
   const asked = call.params['notifications']
   if (!isObject(asked)) throw new Refusal('PORTCULLIS_INVALID_PARAMS', { message: 'params.notifications must be an object that says what to listen to.' })
   const honoured = Object.keys(kinds).filter((kind) => asked[kind] === true) as (keyof typeof kinds)[]
+  const resources = await watchAll(gate, call, asked['resourceSubscriptions'])
+  if (call.givenUp !== undefined) {
+    release(gate, call, resources)
+    throw call.givenUp
+  }
   const stamp = { [meta.subscriptionId]: call.id }
-  call.reply.notify(notification('notifications/subscriptions/acknowledged', { notifications: Object.fromEntries(honoured.map((kind) => [kind, true])), _meta: stamp }))
-  await untilEnd(gate, call, new Set(honoured.map((kind) => kinds[kind])), stamp)
+  call.reply.notify(notification('notifications/subscriptions/acknowledged', { notifications: { ...Object.fromEntries(honoured.map((kind) => [kind, true])), ...(resources.size === 0 ? {} : { resourceSubscriptions: [...resources.keys()] }) }, _meta: stamp }))
+  const wants = new Set<string>(honoured.map((kind) => kinds[kind]))
+  if (resources.size > 0) wants.add('notifications/resources/updated')
+  await untilEnd(gate, call, wants, new Set(resources.keys()), stamp).finally(() => release(gate, call, resources))
   return { kind: 'result', text: ownResult({ _meta: stamp }, 'modern', call.record), toolError: false }
 }
 
@@ -36,7 +46,18 @@ function authorizationOf (call: Call): string | undefined {
   return typeof authorization === 'string' ? authorization : undefined
 }
 
-function untilEnd (gate: Gate, call: Call, wants: ReadonlySet<string>, stamp: Record<string, unknown>): Promise<void> {
+/** Who no longer listens does not keep an upstream telling. */
+function release (gate: Gate, call: Call, resources: ReadonlyMap<string, Instance>): void {
+  for (const [uri, instance] of resources) {
+    try {
+      unwatch(gate, call.principal.id, instance, uri)
+    } catch {
+      // the upstream is gone, and with it what it would have told
+    }
+  }
+}
+
+function untilEnd (gate: Gate, call: Call, wants: ReadonlySet<string>, uris: ReadonlySet<string>, stamp: Record<string, unknown>): Promise<void> {
   return new Promise((resolve, reject) => {
     const remove = gate.streams.add({
       principal: call.principal,
@@ -44,6 +65,7 @@ function untilEnd (gate: Gate, call: Call, wants: ReadonlySet<string>, stamp: Re
       session: undefined,
       endpoint: call.arrival.endpoint,
       wants,
+      uris,
       meta: stamp,
       send: (message) => call.reply.notify(message),
       comment: (text) => call.reply.comment(text),

@@ -18,12 +18,12 @@ export async function setLevel (gate: Gate, call: Call): Promise<Answered> {
 
 /** Tells an instance the level its owner's sessions want; does nothing where nobody asked or nothing logs. */
 export function applyLevel ({ sessions }: Pick<Gate, 'sessions'>, instance: Instance): void {
-  if (!logs(instance)) return
+  if (instance.era !== 'legacy' || !logs(instance)) return // a 2026-07-28 upstream is told with every request
   const level = mostVerbose([...sessions.of(instance.owner.split(' ')[0] ?? '')].map(({ logLevel }) => logLevel))
   if (level === undefined) return
   instance.request('logging/setLevel', () => JSON.stringify({ level }), { answer () {}, fail () {} })
 }
 
 function logs (instance: Instance): boolean {
-  return instance.era === 'legacy' && instance.introduction.capabilities['logging'] !== undefined
+  return instance.introduction.capabilities['logging'] !== undefined
 }

@@ -37,6 +37,7 @@ export function open (gate: Gate): (request: FastifyRequest, reply: FastifyReply
       session,
       endpoint: upstream,
       wants: undefined,
+      uris: undefined,
       meta: undefined,
       send: (message) => write(raw, event(message)),
       comment: (text) => write(raw, text),

@@ -30,7 +30,7 @@ export async function relay (gate: Gate, call: Call): Promise<Answered> {
   const answer = await (call.spec?.asks === true ? ways[call.era][instance.era](gate, call, instance) : send(instance, call))
   if (!('resultType' in answer)) return answer.kind === 'error' ? errorFor(answer, instance.era, call) : answer
   if (answer.text.length > gate.config.guards.maxResult) throw tooLarge(answer.text.length, gate.config.guards.maxResult)
-  return { kind: 'result', text: resultFor(answer, instance.era, call.era, call.record, call.method), toolError: answer.isError }
+  return { kind: 'result', text: resultFor(answer, instance.era, call.era, call.record, call.method, instance.tools.get(call.target?.name ?? '')?.['outputSchema']), toolError: answer.isError }
 }
 
 function tooLarge (size: number, max: number): Refusal {

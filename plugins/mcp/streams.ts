@@ -16,6 +16,8 @@ export interface Stream {
   readonly endpoint: string | undefined
   /** Methods this stream wants; undefined = whatever concerns its session. */
   readonly wants: ReadonlySet<string> | undefined
+  /** Resources a listen asked for; a session keeps its own. */
+  readonly uris: ReadonlySet<string> | undefined
   /** Extra `_meta` of each notification, as subscriptions/listen requires. */
   readonly meta: Readonly<Record<string, unknown>> | undefined
   send (message: string): void
@@ -67,10 +69,15 @@ export class Streams {
     return count
   }
 
+  /** Does a listen of this principal, or of anybody, wait for changes of the resource? */
+  watches (principalId: string | undefined, uri: string): boolean {
+    return [...this.#open].some(({ principal, uris }) => (principalId === undefined || principal.id === principalId) && uris?.has(uri) === true)
+  }
+
   /** Passes on what an upstream says outside of any answer. */
   publish (instance: Instance, method: string, params: Record<string, unknown>): void {
     if (changes.has(method)) return this.#toAll(instance, method, params, () => true)
-    if (method === 'notifications/resources/updated') return this.#toAll(instance, method, params, ({ session }) => typeof params['uri'] === 'string' && session?.subscriptions.has(params['uri']) === true)
+    if (method === 'notifications/resources/updated') return this.#toAll(instance, method, params, ({ session, uris }) => typeof params['uri'] === 'string' && (session?.subscriptions.has(params['uri']) === true || uris?.has(params['uri']) === true))
     if (method === 'notifications/message') return this.#log(instance, params)
   }
 

@@ -1,29 +1,37 @@
 import type { Answered, Call } from '../../src/call.ts'
 import { Refusal } from '../../src/errors.ts'
+import type { Instance } from '../../src/upstreams/instance.ts'
 import type { Gate } from './gate.ts'
 import { relay } from './relay.ts'
 import { instanceOf } from './send.ts'
+import { isWatched, unwatch, watch } from './watch.ts'
+
+const done: Answered = { kind: 'result', text: '{}', toolError: false }
 
 /** The upstream is asked once for each resource; every session of the principal that subscribed hears of it. */
 export async function subscribe (gate: Gate, call: Call): Promise<Answered> {
-  const uri = await subscribable(gate, call)
-  const answered = await relay(gate, call)
+  const { instance, uri } = await subscribable(gate, call)
+  const answered = instance.era === 'legacy' ? await relay(gate, call) : await listenTo(instance, uri)
   if (answered.kind === 'result') call.session?.subscriptions.add(uri)
   return answered
 }
 
-/** The upstream is told only when no other session of this principal is still interested. */
+/** The upstream is told only when nobody of this principal is still interested. */
 export async function unsubscribe (gate: Gate, call: Call): Promise<Answered> {
-  const uri = await subscribable(gate, call)
+  const { instance, uri } = await subscribable(gate, call)
   call.session?.subscriptions.delete(uri)
-  // A shared instance has the subscriptions of everybody.
-  const sessions = call.instance?.owner === '*' ? gate.sessions.all() : gate.sessions.of(call.principal.id)
-  const others = [...sessions].some(({ subscriptions }) => subscriptions.has(uri))
-  return others ? { kind: 'result', text: '{}', toolError: false } : await relay(gate, call)
+  if (instance.era === 'legacy') return isWatched(gate, call.principal.id, instance, uri) ? done : await relay(gate, call)
+  unwatch(gate, call.principal.id, instance, uri)
+  return done
 }
 
-async function subscribable (gate: Gate, call: Call): Promise<string> {
-  const instance = call.instance ??= await instanceOf(gate, call)
-  if (instance.era !== 'legacy') throw new Refusal('PORTCULLIS_UNKNOWN_METHOD', { message: `Method not found: ${call.method}` })
-  return String(call.params['uri'])
+/** A 2026-07-28 upstream has no such request: the stream it is listened to on is opened anew with one resource more. */
+async function listenTo (instance: Instance, uri: string): Promise<Answered> {
+  if (!await watch(instance, uri)) throw new Refusal('PORTCULLIS_UNKNOWN_METHOD', { message: 'Method not found: this upstream has no subscriptions.' })
+  return done
+}
+
+async function subscribable (gate: Gate, call: Call): Promise<{ instance: Instance, uri: string }> {
+  const instance = call.instance ?? await instanceOf(gate, call)
+  return { instance, uri: String(call.params['uri']) }
 }

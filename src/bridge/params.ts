@@ -1,10 +1,10 @@
 import type { Call } from '../call.ts'
 import { meta } from '../protocol/era.ts'
-import type { Era } from '../protocol/era.ts'
+import type { Era, LogLevel } from '../protocol/era.ts'
 import { isObject } from '../protocol/message.ts'
 import type { Params } from '../protocol/message.ts'
 import { rawArguments } from '../protocol/strict-json.ts'
-import { ownEnvelope } from '../upstreams/instance.ts'
+import { ownEnvelope } from '../upstreams/envelope.ts'
 
 /** Envelope members: never relayed to a legacy upstream, never taken from a legacy client. */
 const reserved = new Set<string>([meta.protocolVersion, meta.clientInfo, meta.clientCapabilities, meta.logLevel])
@@ -17,7 +17,7 @@ const reserved = new Set<string>([meta.protocolVersion, meta.clientInfo, meta.cl
  */
 export function paramsFor (call: Call, era: Era, id: number, changes: Readonly<Record<string, unknown>>, capabilities: Params | undefined): string {
   const given = call.params['_meta']
-  const envelope = metaFor(isObject(given) ? given : undefined, call.era, era, id, capabilities)
+  const envelope = metaFor(isObject(given) ? given : undefined, call.era, era, id, capabilities, call.session?.logLevel)
   const params: Record<string, unknown> = {}
   for (const member of call.spec?.members ?? []) params[member] = member in changes ? changes[member] : call.params[member]
   params['_meta'] = envelope
@@ -29,7 +29,7 @@ export function paramsFor (call: Call, era: Era, id: number, changes: Readonly<R
   return `${rest.slice(0, -1)}${rest === '{}' ? '' : ','}"arguments":${args}}`
 }
 
-function metaFor (given: Record<string, unknown> | undefined, from: Era, to: Era, id: number, capabilities: Params | undefined): Record<string, unknown> | undefined {
+function metaFor (given: Record<string, unknown> | undefined, from: Era, to: Era, id: number, capabilities: Params | undefined, logLevel: LogLevel | undefined): Record<string, unknown> | undefined {
   if (given === undefined && to === 'legacy') return undefined
   const kept = Object.create(null) as Record<string, unknown> // `__proto__` is a name like any other
   for (const [key, value] of Object.entries(given ?? {})) {
@@ -38,6 +38,8 @@ function metaFor (given: Record<string, unknown> | undefined, from: Era, to: Era
     else if (!reserved.has(key)) kept[key] = value
   }
   if (to === 'modern' && from === 'legacy') Object.assign(kept, ownEnvelope)
+  // What a session asked for once, a 2026-07-28 upstream is told with every request.
+  if (to === 'modern' && logLevel !== undefined) kept[meta.logLevel] = logLevel
   if (capabilities !== undefined) kept[meta.clientCapabilities] = capabilities
   return Object.keys(kept).length === 0 ? undefined : kept
 }

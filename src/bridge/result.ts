@@ -1,16 +1,17 @@
 import { meta, recordKey } from '../protocol/era.ts'
 import type { Era } from '../protocol/era.ts'
 import { isObject } from '../protocol/message.ts'
+import { outputForLegacy } from './output.ts'
 import type { Answer } from '../upstreams/answer.ts'
 
 type Result = Extract<Answer, { kind: 'result' }>
 
 /**
  * The JSON text of an upstream's result as the client gets it: with the record id in `_meta`, and with the members
- * the client's era wants. Where nothing has to be taken out, the upstream's own bytes are passed on.
+ * the client's era wants. `outputSchema` is the called tool's own. Where nothing has to be taken out, the upstream's own bytes are passed on.
  */
-export function resultFor (answer: Result, from: Era, to: Era, record: string, method: string): string {
-  if (answer.hasMeta || answer.resultType !== undefined || (from === 'modern' && (to === 'legacy' || method === 'resources/read'))) return rewrite(answer.text, from, to, record, method)
+export function resultFor (answer: Result, from: Era, to: Era, record: string, method: string, outputSchema?: unknown): string {
+  if (answer.hasMeta || answer.resultType !== undefined || (from === 'modern' && (to === 'legacy' || method === 'resources/read'))) return rewrite(answer.text, from, to, record, method, outputSchema)
   const added = `"_meta":{"${recordKey}":"${record}"}${from === 'legacy' && to === 'modern' ? modernMembers(method) : ''}`
   return answer.text.length <= 2 || isEmpty(answer.text) ? `{${added}}` : `{${added},${answer.text.slice(answer.text.indexOf('{') + 1)}`
 }
@@ -26,7 +27,7 @@ function modernMembers (method: string): string {
   return method === 'resources/read' ? ',"resultType":"complete","ttlMs":0,"cacheScope":"private"' : ',"resultType":"complete"'
 }
 
-function rewrite (text: string, from: Era, to: Era, record: string, method: string): string {
+function rewrite (text: string, from: Era, to: Era, record: string, method: string, outputSchema: unknown): string {
   const result = JSON.parse(text) as Record<string, unknown>
   const given = isObject(result['_meta']) ? result['_meta'] : {}
   if (from === 'modern' && to === 'legacy') {
@@ -34,6 +35,7 @@ function rewrite (text: string, from: Era, to: Era, record: string, method: stri
     delete result['ttlMs']
     delete result['cacheScope']
     delete given[meta.serverInfo]
+    if (method === 'tools/call') Object.assign(result, outputForLegacy(result, outputSchema))
   }
   // What a legacy server says about a later revision is not its to say; and what was answered to one user is private.
   const added = from === 'legacy' && to === 'modern' ? JSON.parse(`{${modernMembers(method).slice(1)}}`) as object : {}

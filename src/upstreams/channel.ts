@@ -116,9 +116,13 @@ export class Channel {
 
   /** The only request in flight that can be asked or told something mid-call, if there is exactly one. */
   only (): Sink | undefined {
-    if (this.#flight.size !== 1) return undefined
-    const [entry] = this.#flight.entries()
-    return entry?.[1].sink
+    let only: Sink | undefined
+    for (const sink of this.sinks()) {
+      if (sink.log === undefined) continue
+      if (only !== undefined) return undefined
+      only = sink
+    }
+    return only
   }
 
   /** Everybody who waits for an answer. */

@@ -1,5 +1,5 @@
 import { Refusal } from '../errors.ts'
-import { legacyVersions, meta, modernVersions } from '../protocol/era.ts'
+import { legacyVersions, modernVersions } from '../protocol/era.ts'
 import type { Era } from '../protocol/era.ts'
 import { isObject } from '../protocol/message.ts'
 import { lists } from '../protocol/methods.ts'
@@ -7,34 +7,20 @@ import type { ListMethod } from '../protocol/methods.ts'
 import { offered } from '../protocol/capabilities.ts'
 import type { AskKind } from '../protocol/capabilities.ts'
 import type { Cell } from '../sandbox/cell.ts'
-import { version } from '../version.ts'
 import type { Answer } from './answer.ts'
 import { Channel } from './channel.ts'
 import type { ChannelHooks, Sink } from './channel.ts'
+import { clientInfo, ownEnvelope, withoutSubscription } from './envelope.ts'
+import { introductionOf } from './introduction.ts'
+import type { Introduction, Item } from './introduction.ts'
+import { Listening } from './listening.ts'
 import { Turns } from './turns.ts'
-
-export type Item = Readonly<Record<string, unknown>>
-
-/** What the server said about itself in its handshake. */
-export interface Introduction {
-  readonly serverInfo: Item
-  readonly capabilities: Item
-  readonly instructions: string | undefined
-}
 
 /** The server does not speak the era it was opened in; the other era may work. */
 export class WrongEra extends Error {}
 
-/** How the gateway introduces itself to upstreams. */
-const clientInfo = { name: 'portcullis', version }
-
-/** The envelope a 2026-07-28 request of the gateway itself carries. */
-export const ownEnvelope: Item = {
-  [meta.protocolVersion]: modernVersions[0],
-  [meta.clientInfo]: clientInfo,
-  [meta.clientCapabilities]: {},
-}
-
+/** A stream that is listened to has no deadline. */
+const foreverMs = 2 ** 50
 const maxPages = 100
 /** Tools may be looked up again at most this often when a caller names one that is not in the list. */
 const relistMs = 5_000
@@ -65,6 +51,8 @@ export class Instance {
   readonly startedAt = Date.now()
   /** Whose call a question is about; undefined where the server may not ask anybody. */
   readonly turns: Turns | undefined
+  /** What a 2026-07-28 server is listened to for; undefined in the session era, where servers tell unasked. */
+  listening: Listening | undefined
   introduction: Introduction = { serverInfo: {}, capabilities: {}, instructions: undefined }
   lastUsed = Date.now()
   #tools: ReadonlyMap<string, Item> = new Map()
@@ -91,18 +79,14 @@ export class Instance {
       ask: turns === undefined ? undefined : (ask) => turns.asked(ask),
       notification: (method, params) => {
         this.#onNotification(method)
-        options.hooks.notification(method, params)
+        options.hooks.notification(method, this.era === 'modern' ? withoutSubscription(params) : params)
       },
     })
     void options.cell.exited.then(() => this.#close())
   }
 
   get inFlight (): number {
-    return this.#channel.inFlight
-  }
-
-  get queuedBytes (): number {
-    return this.#channel.queuedBytes
+    return this.#channel.inFlight - (this.listening?.open ?? 0)
   }
 
   /** Name → definition, as the server last listed them. */
@@ -116,25 +100,21 @@ export class Instance {
    */
   async introduce (timeoutMs: number): Promise<void> {
     const result = this.era === 'legacy' ? await this.#initialize(timeoutMs) : await this.#discover(timeoutMs)
-    const info = isObject(result['serverInfo']) ? result['serverInfo'] : serverInfoOf(result)
-    this.introduction = {
-      // 2026-07-28 servers may leave it out; clients of the session era want a name and a version.
-      serverInfo: { name: this.upstream, version: 'unknown', ...info },
-      capabilities: isObject(result['capabilities']) ? result['capabilities'] : {},
-      instructions: typeof result['instructions'] === 'string' ? result['instructions'] : undefined,
-    }
+    this.introduction = introductionOf(this.upstream, result)
     if (this.era === 'legacy') this.#channel.notify('notifications/initialized')
     if (this.introduction.capabilities['tools'] !== undefined) await this.#loadTools()
+    if (this.era === 'modern') {
+      this.listening = new Listening(this.introduction.capabilities, {
+        request: (notifications, sink) => this.#channel.request('subscriptions/listen', () => JSON.stringify({ notifications, _meta: ownEnvelope }), sink, foreverMs),
+        cancel: (id) => this.#channel.cancel(id, gone()),
+      })
+    }
   }
 
   /** Sends a caller's request; see Channel.request. */
   request (method: string, params: (id: number) => string, sink: Sink): number {
     this.lastUsed = Date.now()
     return this.#channel.request(method, params, sink, this.timeoutMs)
-  }
-
-  notify (method: string, params?: string): void {
-    this.#channel.notify(method, params)
   }
 
   cancel (id: number, refusal: Refusal): void {
@@ -253,6 +233,7 @@ export class Instance {
   }
 
   #onNotification (method: string): void {
+    if (method === 'notifications/subscriptions/acknowledged') this.listening?.acknowledged()
     if (method === 'notifications/tools/list_changed') this.#reloadTools()
     else if (method === 'notifications/prompts/list_changed') this.#lists.delete('prompts/list')
     else if (method === 'notifications/resources/list_changed') {
@@ -260,11 +241,6 @@ export class Instance {
       this.#lists.delete('resources/templates/list')
     }
   }
-}
-
-function serverInfoOf (result: Item): Item {
-  const info = isObject(result['_meta']) ? result['_meta'][meta.serverInfo] : undefined
-  return isObject(info) ? info : {}
 }
 
 function gone (): Refusal {

@@ -1,0 +1,29 @@
+import type { Call } from '../../src/call.ts'
+import type { Instance } from '../../src/upstreams/instance.ts'
+import type { Gate } from './gate.ts'
+import { ownerOf } from './owner.ts'
+import { watch } from './watch.ts'
+
+/** Resources one listen may ask for. */
+const maxResources = 100
+
+/**
+ * The resources of a listen that can be honoured: the principal may read them, and their upstream tells of changes. A
+ * resource that is denied and one that is not there are left out alike.
+ */
+export async function watchAll (gate: Gate, call: Call, asked: unknown): Promise<ReadonlyMap<string, Instance>> {
+  const uris = Array.isArray(asked) ? asked.filter((uri): uri is string => typeof uri === 'string' && uri.length <= 2048).slice(0, maxResources) : []
+  const found = await Promise.all([...new Set(uris)].map(async (uri) => {
+    const instance = await watched(gate, call, uri).catch(() => undefined)
+    return instance === undefined ? [] : [[uri, instance] as const]
+  }))
+  return new Map(found.flat())
+}
+
+async function watched (gate: Gate, call: Call, uri: string): Promise<Instance | undefined> {
+  const { endpoint } = call.arrival
+  const target = endpoint === undefined ? await gate.catalog.ownerOf(call, uri) : { kind: 'resource' as const, upstream: endpoint, name: uri }
+  if (target === undefined || !gate.policy.decide(call.principal, target).allowed || gate.guards.checkPatterns({ uri }, target) !== null) return undefined
+  const instance = await gate.supervisor.instance(target.upstream, ownerOf(call), call.era)
+  return await watch(instance, uri) ? instance : undefined
+}

@@ -1,0 +1,115 @@
+import { join } from 'node:path'
+import { LoggingMessageNotificationSchema, ResourceUpdatedNotificationSchema, ToolListChangedNotificationSchema } from '@modelcontextprotocol/sdk/types.js'
+import t from 'tap'
+import type { Test } from 'tap'
+import { fixture, fixtures, startGateway, until } from '../support/gateway.ts'
+import type { TestGateway } from '../support/gateway.ts'
+
+const envelope = { 'io.modelcontextprotocol/protocolVersion': '2026-07-28', 'io.modelcontextprotocol/clientCapabilities': {} }
+
+interface News { method?: string, params: { uri?: string, notifications?: object, _meta: Record<string, unknown> } }
+
+async function start (t: Test): Promise<TestGateway> {
+  const folder = t.testdir()
+  const shared = join(folder, 'shared')
+  return await startGateway(t, {
+    folder,
+    yaml: {
+      upstreams: { fixture: fixture({ shared }), listening: { command: ['node', join(fixtures, 'listening.mjs')], env: { CALLS: '/shared/calls' }, sandbox: { write: [`${shared}:/shared`] } } },
+      roles: { user: { allow: ['*/*'], deny: [{ resource: '*/memo://two' }] } },
+    }
+  })
+}
+
+/** A raw listen of a 2026-07-28 client: what it was told so far, and how to leave. */
+async function listen (t: Test, gateway: TestGateway, token: string, path: string, id: unknown, notifications: object): Promise<{ news: News[], leave: () => void }> {
+  const leaving = new AbortController()
+  t.teardown(() => leaving.abort())
+  const response = await fetch(gateway.url + path, {
+    method: 'POST',
+    signal: leaving.signal,
+    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json', accept: 'application/json, text/event-stream', 'mcp-protocol-version': '2026-07-28', 'mcp-method': 'subscriptions/listen' },
+    body: JSON.stringify({ jsonrpc: '2.0', id, method: 'subscriptions/listen', params: { notifications, _meta: envelope } }),
+  })
+  const news: News[] = []
+  const read = async (): Promise<void> => {
+    let rest = ''
+    for await (const chunk of response.body ?? []) {
+      const parts = (rest + Buffer.from(chunk as Uint8Array).toString()).split('\n\n')
+      rest = parts.pop() ?? ''
+      for (const part of parts) if (part.includes('data: ')) news.push(JSON.parse(part.split('data: ')[1] ?? '') as News)
+    }
+  }
+  read().catch(() => {})
+  await until(() => news.length > 0)
+  return { news, leave: () => leaving.abort() }
+}
+
+const about = (gateway: TestGateway, method: string): number => gateway.calls().filter((call) => call.method === method).length
+
+t.test('64, 65: a 2026-07-28 client listens to resources of a session-era upstream, which is told once', async (t) => {
+  const gateway = await start(t)
+  const token = await gateway.addUser('alice', ['user'])
+  const first = await listen(t, gateway, token, '/mcp/fixture', 1, { resourceSubscriptions: ['memo://one', 'memo://two'], toolsListChanged: true })
+  t.match(first.news[0], { method: 'notifications/subscriptions/acknowledged', params: { notifications: { toolsListChanged: true, resourceSubscriptions: ['memo://one'] } } }, 'what is honoured comes first; what may not be read is not')
+  await until(() => first.news.length > 1)
+  t.match(first.news[1], { method: 'notifications/resources/updated', params: { uri: 'memo://one', _meta: { 'io.modelcontextprotocol/subscriptionId': 1 } } })
+  t.notOk(gateway.calls().some(({ method, params }) => method === 'resources/subscribe' && params['uri'] === 'memo://two'), 'the upstream was not asked about what is denied')
+
+  const second = await listen(t, gateway, token, '/mcp', '1', { resourceSubscriptions: ['memo://one'] })
+  await until(() => second.news.length > 1)
+  t.match(second.news[1], { params: { _meta: { 'io.modelcontextprotocol/subscriptionId': '1' } } }, 'each under its own id, with its type')
+  const opened = (await gateway.client('/mcp/fixture', token))
+  second.leave()
+  await opened.callTool({ name: 'echo', arguments: { text: 'meanwhile' } })
+  t.equal(about(gateway, 'resources/unsubscribe'), 0, 'one still listens')
+  first.leave()
+  await until(() => about(gateway, 'resources/unsubscribe') === 1)
+  t.pass('the last one left')
+})
+
+t.test('66: a session-era client subscribes at a 2026-07-28 upstream, which is listened to anew', async (t) => {
+  const gateway = await start(t)
+  const client = await gateway.client('/mcp/listening', await gateway.addUser('alice', ['user']))
+  const updated: string[] = []
+  let changed = 0
+  client.setNotificationHandler(ResourceUpdatedNotificationSchema, ({ params }) => { updated.push(params.uri); t.equal(params._meta, undefined, 'the id of the gateway\'s own listen stays here') })
+  client.setNotificationHandler(ToolListChangedNotificationSchema, () => { changed++ })
+  await client.subscribeResource({ uri: 'memo://one' })
+  await until(() => about(gateway, 'notifications/cancelled') === 1)
+  t.same(gateway.calls().filter(({ method }) => method === 'subscriptions/listen').map(({ params }) => params['notifications']), [{ toolsListChanged: true }, { toolsListChanged: true, resourceSubscriptions: ['memo://one'] }], 'the new stream is open before the old one ends')
+  await client.callTool({ name: 'touch', arguments: {} })
+  await until(() => updated.length > 0)
+  t.same(updated, ['memo://one'])
+  await client.callTool({ name: 'grow', arguments: {} })
+  await until(() => changed === 1)
+  t.ok((await client.listTools()).tools.some(({ name }) => name === 'grown'), '80: what changed is seen')
+  await client.unsubscribeResource({ uri: 'memo://one' })
+  await until(() => about(gateway, 'notifications/cancelled') === 2)
+  await client.callTool({ name: 'touch', arguments: {} })
+  await client.ping()
+  t.same(updated, ['memo://one'])
+})
+
+t.test('60: an output that is no object is wrapped for the session era, its schema and its value alike', async (t) => {
+  const gateway = await start(t)
+  const token = await gateway.addUser('alice', ['user'])
+  const wrapped = { type: 'object', properties: { result: { type: 'array', items: { $ref: '#/properties/result/$defs/n' }, $defs: { n: { type: 'number' } } } }, required: ['result'] }
+  for (const [path, name] of [['/mcp/listening', 'shapes'], ['/mcp', 'listening__shapes']] as const) {
+    const client = await gateway.client(path, token)
+    t.same((await client.listTools()).tools.find((tool) => tool.name === name)?.outputSchema, wrapped, path)
+    t.match(await client.callTool({ name, arguments: {} }), { structuredContent: { result: [1, 2] }, content: [{ type: 'text', text: '[1,2]' }] }, 'which the client has checked against the schema')
+  }
+})
+
+t.test('63: the log level of a session goes to a 2026-07-28 upstream with every request', async (t) => {
+  const gateway = await start(t)
+  const client = await gateway.client('/mcp/listening', await gateway.addUser('alice', ['user']))
+  const logged: string[] = []
+  client.setNotificationHandler(LoggingMessageNotificationSchema, ({ params }) => { logged.push(params.level) })
+  await client.callTool({ name: 'log', arguments: {} })
+  await client.setLoggingLevel('warning')
+  await client.callTool({ name: 'log', arguments: {} })
+  await until(() => logged.length > 0)
+  t.same(logged, ['warning'], 'and nothing before it was asked for')
+})
