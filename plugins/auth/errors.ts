@@ -32,7 +32,7 @@ export function sendError (publicUrl: string): (error: FastifyError, request: Fa
   return (error, request, reply) => {
     const refusal = asRefusal(error)
     const { record } = refusal.data
-    if (refusal.status >= 500) request.log.error({ err: refusal.cause ?? refusal, record }, 'an /auth request failed')
+    if (refusal.status >= 500) request.server.log.error({ err: refusal.cause ?? refusal, record }, 'an /auth request failed')
     const headers = refusal.status === 401 ? { ...refusal.headers, 'www-authenticate': challenge(refusal, publicUrl, '/mcp') } : refusal.headers
     return reply.code(refusal.status).headers(headers).type('application/json').send({
       error: NAMES[refusal.code] ?? 'invalid_request',

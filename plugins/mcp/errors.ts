@@ -8,16 +8,13 @@ import { requestRefusal } from './refusal.ts'
 /** What Fastify itself refuses, in our words. */
 const known: Readonly<Record<string, RefusalCode>> = {
   FST_ERR_CTP_INVALID_MEDIA_TYPE: 'PORTCULLIS_UNSUPPORTED_MEDIA_TYPE',
-  FST_ERR_CTP_BODY_TOO_LARGE: 'PORTCULLIS_BODY_TOO_LARGE',
-  FST_ERR_CTP_EMPTY_JSON_BODY: 'PORTCULLIS_PARSE_ERROR',
-  FST_ERR_CTP_INVALID_CONTENT_LENGTH: 'PORTCULLIS_INVALID_REQUEST',
   FST_UNDER_PRESSURE: 'PORTCULLIS_OVERLOADED',
 }
 
 /** Everything that ends a request before there is a message: recorded, then answered as JSON-RPC with the right status. */
 export function onError (gate: Gate): (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => void {
   return (error, request, reply) => {
-    const refusal = asRefusal(error, gate.config.server.maxBody)
+    const refusal = asRefusal(error)
     const record = gate.ledger.newRecord()
     if (refusal.code === 'PORTCULLIS_INTERNAL') gate.log.error({ record, err: error }, 'internal error')
     gate.metrics.refusal(refusal.code)
@@ -37,11 +34,14 @@ export function onError (gate: Gate): (error: FastifyError, request: FastifyRequ
   }
 }
 
-function asRefusal (error: FastifyError, maxBody: number): Refusal {
+function asRefusal (error: FastifyError): Refusal {
   if (error instanceof Refusal) return error
-  const code = known[error.code] ?? (error.statusCode !== undefined && error.statusCode < 500 ? 'PORTCULLIS_INVALID_REQUEST' : 'PORTCULLIS_INTERNAL')
-  const message = code === 'PORTCULLIS_BODY_TOO_LARGE' ? { message: `The request body is larger than ${maxBody} bytes.` } : {}
-  return new Refusal(code, { ...message, cause: error })
+  return new Refusal(known[error.code] ?? (isClientFault(error) ? 'PORTCULLIS_INVALID_REQUEST' : 'PORTCULLIS_INTERNAL'), { cause: error })
+}
+
+/** ECONNRESET: the client went away in the middle of its body. */
+function isClientFault ({ statusCode, code }: FastifyError): boolean {
+  return code === 'ECONNRESET' || (statusCode !== undefined && statusCode < 500)
 }
 
 function entryOf (gate: Gate, request: FastifyRequest, refusal: Refusal, record: string): Parameters<Gate['ledger']['append']>[0] {

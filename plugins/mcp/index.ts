@@ -4,6 +4,7 @@ import { Refusal } from '../../src/errors.ts'
 import type { Identity } from '../../src/identity/identity.ts'
 import { authenticate } from './authenticate.ts'
 import { authorize } from './authorize.ts'
+import { readBody } from './body.ts'
 import { onError } from './errors.ts'
 import { post } from './exchange.ts'
 import { forward } from './forward.ts'
@@ -41,7 +42,7 @@ export function mcp (app: FastifyInstance, { gate, identity }: { gate: Gate, ide
   app.addHook('onRequest', authenticate(identity))
   app.setErrorHandler(onError(gate))
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser('application/json', { parseAs: 'buffer', bodyLimit: gate.config.server.maxBody }, (_request, body, parsed) => parsed(null, body))
+  app.addContentTypeParser('application/json', readBody(gate.config.server.maxBody))
 
   const onPost = post(gate, pipeline(gate))
   const onOpen = open(gate)

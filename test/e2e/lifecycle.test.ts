@@ -1,4 +1,5 @@
 import { chmodSync } from 'node:fs'
+import { connect } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
 import { fixture, fixtures, startGateway, until } from '../support/gateway.ts'
@@ -79,6 +80,28 @@ t.test('logins, users, tokens, the start and the configuration are on the record
   const rows = await gateway.rows()
   const seen = rows.map(({ kind, principal, outcome, code }) => [kind, principal, outcome, code].filter(Boolean).join(' '))
   for (const expected of ['user ok', 'config ok', 'gateway ok', 'login admin ok', 'login admin refused PORTCULLIS_BAD_CREDENTIALS', 'token admin ok', 'logout admin ok', 'refusal refused PORTCULLIS_UNAUTHENTICATED']) t.ok(seen.includes(expected), `${expected} in ${seen.join(', ')}`)
+})
+
+t.test('a body may come in pieces; one whose client leaves in the middle is on the record, and nothing else happens', async (t) => {
+  const gateway = await startGateway(t)
+  const token = await gateway.addUser('alice', ['user'])
+  const body = JSON.stringify(initialize)
+  async function * pieces (): AsyncGenerator<Uint8Array> {
+    for (const piece of [body.slice(0, 1), body.slice(1, 40), body.slice(40)]) {
+      await new Promise(setImmediate)
+      yield Buffer.from(piece)
+    }
+  }
+  const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json', accept: 'application/json, text/event-stream' }
+  const chunked = await fetch(`${gateway.url}/mcp/fixture`, { method: 'POST', headers, body: pieces(), duplex: 'half' } as RequestInit)
+  t.equal(chunked.status, 200)
+  t.ok(chunked.headers.get('mcp-session-id'))
+
+  const { hostname, port } = new URL(gateway.url)
+  const socket = connect(Number(port), hostname)
+  socket.write(`POST /mcp/fixture HTTP/1.1\r\nHost: ${hostname}\r\n${Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`).join('')}Content-Length: ${body.length}\r\n\r\n${body.slice(0, 20)}`, () => socket.destroy())
+  await until(async () => (await gateway.rows({ code: 'PORTCULLIS_INVALID_REQUEST' })).length === 1)
+  t.equal((await gateway.rows({ code: 'PORTCULLIS_INTERNAL' })).length, 0)
 })
 
 t.test('T48: a body that never ends and one that is too large are cut off', async (t) => {
