@@ -19,6 +19,7 @@ export function throttle ({ limits, catalog }: Pick<Gate, 'limits' | 'catalog'>)
       upstream: callable ? target.upstream : uncallable,
       tool: callable ? target.name : uncallable,
     })
-    return counted.then((state) => { call.limit = state })
+    if (counted instanceof Promise) return counted.then((state) => { call.limit = state })
+    call.limit = counted
   }
 }

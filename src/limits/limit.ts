@@ -31,11 +31,12 @@ export interface Limit {
 /** Throws an Error when the limit's pattern is none. */
 export function compileLimit (spec: LimitSpec): Limit {
   const pattern = spec.tool === undefined ? undefined : compilePattern(spec.tool)
+  const keyParts = order.filter((by) => spec.by.includes(by)).map((by) => parts[by])
   return {
     spec,
     // The pattern of a limit names tools; without one it counts prompts and resources, too.
     applies: ({ kind, upstream, tool }) => pattern === undefined || (kind === 'tool' && matchesTarget(pattern, upstream, tool)),
-    key: (facts) => keyOf(spec, facts),
+    key: (facts) => keyOf(spec.name, keyParts, facts),
     subject: (target) => subjectOf(spec, target),
   }
 }
@@ -59,11 +60,10 @@ function toolPart ({ kind, upstream, tool }: Known): string {
 }
 
 /** Named by the limit itself, so that replicas and restarts agree, and a changed limit begins anew. */
-function keyOf (spec: LimitSpec, facts: Known): string | undefined {
-  let key = spec.name
-  for (const by of order) {
-    if (!spec.by.includes(by)) continue
-    const part = parts[by](facts)
+function keyOf (name: string, keyParts: readonly ((facts: Known) => string | undefined)[], facts: Known): string | undefined {
+  let key = name
+  for (const read of keyParts) {
+    const part = read(facts)
     if (part === undefined) return undefined
     key += `\n${part}`
   }

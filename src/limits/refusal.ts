@@ -15,6 +15,14 @@ export function usedUp (limit: Limit, facts: CallFacts, ttl: number, now: number
   })
 }
 
+/** The refusal of a call that would need one more counter than one limit may have. */
+export function full (): Refusal {
+  return new Refusal('PORTCULLIS_OVERLOADED', {
+    message: 'The gateway counts the calls of too many callers at once. Try again in a few minutes.',
+    cause: new Error('a rate limit has no room for another counter'),
+  })
+}
+
 /** `hour`, `15 minutes`. */
 function spoken (ms: number): string {
   const name = formatPeriod(ms)

@@ -1,4 +1,4 @@
-import { Refusal } from '../errors.ts'
+import { full } from './refusal.ts'
 import { Windows } from './windows.ts'
 
 type Counted = (error: Error | null, result?: { current: number, ttl: number }) => void
@@ -7,7 +7,7 @@ type Counted = (error: Error | null, result?: { current: number, ttl: number }) 
 export interface Store {
   incr (key: string, done: Counted, timeWindow: number, max: number): void
   read (key: string, done: Counted, timeWindow: number, max: number): void
-  child (options: object): Store
+  child (): Store
 }
 
 export interface StoreOptions {
@@ -17,14 +17,10 @@ export interface StoreOptions {
   readonly maxWindows: number
 }
 
-/** A store class in the memory of this process. A child takes its windows from the `windows` of its options, if there are any. */
-export function memoryStore ({ now, maxWindows }: StoreOptions): new (options: object) => Store {
+/** A store class in the memory of this process. Every child counts in windows of its own. */
+export function memoryStore ({ now, maxWindows }: StoreOptions): new () => Store {
   return class MemoryStore implements Store {
-    readonly #windows: Windows
-
-    constructor (options: { windows?: Windows }) {
-      this.#windows = options.windows ?? new Windows(maxWindows)
-    }
+    readonly #windows = new Windows(maxWindows)
 
     incr (key: string, done: Counted, timeWindow: number): void {
       const at = now()
@@ -39,15 +35,8 @@ export function memoryStore ({ now, maxWindows }: StoreOptions): new (options: o
       done(null, window === undefined ? { current: 0, ttl: 0 } : { current: window.count, ttl: window.start + timeWindow - at })
     }
 
-    child (options: object): Store {
-      return new MemoryStore(options)
+    child (): Store {
+      return new MemoryStore()
     }
   }
-}
-
-function full (): Refusal {
-  return new Refusal('PORTCULLIS_OVERLOADED', {
-    message: 'The gateway counts the calls of too many callers at once. Try again in a few minutes.',
-    cause: new Error('a rate limit has no room for another counter'),
-  })
 }
