@@ -1,6 +1,7 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import type { Call, Principal } from './call.ts'
+import type { Speaker } from './ledger/entry.ts'
 import { packAbilities, unpackAbilities } from './protocol/capabilities.ts'
 import type { Need } from './protocol/capabilities.ts'
 import type { LogLevel } from './protocol/era.ts'
@@ -38,6 +39,8 @@ export class Session {
   /** Calls in flight, for notifications/cancelled. */
   readonly calls: Call[] = []
   lastSeen = Date.now()
+  /** How records name it, kept from one call to the next. */
+  speaker: Speaker | undefined = undefined
 
   constructor (id: string, principalId: string, version: string, client: Client, able: ReadonlySet<Need>) {
     this.id = id

@@ -1,5 +1,6 @@
 import type { Call } from '../../src/call.ts'
 import { Refusal } from '../../src/errors.ts'
+import { Speaker } from '../../src/ledger/entry.ts'
 import type { Entry } from '../../src/ledger/entry.ts'
 import { isObject } from '../../src/protocol/message.ts'
 import { rawArguments } from '../../src/protocol/strict-json.ts'
@@ -23,20 +24,15 @@ export type Verdict = Pick<Entry, 'kind' | 'decision' | 'rule' | 'outcome' | 'co
 
 /** Everything known of a call at this point of the pipeline, as the ledger keeps it. */
 export function entryOf ({ config, guards }: Pick<Gate, 'config' | 'guards'>, call: Call, verdict: Verdict): Entry {
-  const { principal, source, endpoint, bytesIn } = call.arrival
-  const { target, session } = call
+  const { endpoint, bytesIn } = call.arrival
+  const { target } = call
   const content = contentOf(call)
   const kept = content === undefined ? undefined : guards.recordArguments(content, call.exotic && content === call.params['arguments'] ? rawArguments(call.text) : undefined)
   return {
     kind: verdict.kind,
     record: call.record,
-    principal,
-    token: principal.tokenId,
-    client: clientOf(call),
-    session: session?.label,
+    speaker: speakerOf(call),
     trace: traceOf(call),
-    source,
-    era: call.version === '' ? call.era : call.version,
     method: call.method,
     upstream: target === undefined ? endpoint : target.upstream,
     target: target === undefined ? givenName(call) : target.name,
@@ -58,6 +54,16 @@ function givenName (call: Call): string | undefined {
   const member = call.spec?.target?.member
   const given = member === undefined ? undefined : call.params[member]
   return typeof given === 'string' ? given : undefined
+}
+
+/** A session speaks with one voice, mostly: the same credential from the same address. */
+function speakerOf (call: Call): Speaker {
+  const { session, arrival: { principal, source } } = call
+  const known = session?.speaker
+  if (known !== undefined && known.token === principal.tokenId && known.source === source && known.principal === principal) return known
+  const speaker = new Speaker({ principal, token: principal.tokenId, client: clientOf(call), session: session?.label, source, era: call.version === '' ? call.era : call.version })
+  if (session !== undefined) session.speaker = speaker
+  return speaker
 }
 
 function clientOf ({ session, envelope, arrival }: Call): string {

@@ -18,18 +18,27 @@ type Way = (gate: Gate, call: Call, instance: Instance) => Promise<Answer | Answ
 /** How questions travel: era of the client → era of the upstream. */
 const ways: Readonly<Record<Era, Readonly<Record<Era, Way>>>> = {
   legacy: {
-    legacy: async (gate, call, instance) => await send(instance, call, { onAsk: (ask, request) => askOnStream(gate, call, instance, ask, request) }),
+    legacy: (gate, call, instance) => send(instance, call, { onAsk: (ask, request) => askOnStream(gate, call, instance, ask, request) }),
     modern: fulfil,
   },
   modern: { legacy: converse, modern: passOn },
 }
 
 /** Sends the call to the instance that serves its principal and brings back the answer in the client's era. */
-export async function relay (gate: Gate, call: Call): Promise<Answered> {
-  const instance = call.instance ?? await instanceOf(gate, call)
-  const answer = await (call.spec?.asks === true ? ways[call.era][instance.era](gate, call, instance) : send(instance, call))
+export function relay (gate: Gate, call: Call): Promise<Answered> {
+  const { instance } = call
+  return instance === undefined ? instanceOf(gate, call).then((started) => relayTo(started, gate, call)) : relayTo(instance, gate, call)
+}
+
+function relayTo (instance: Instance, gate: Gate, call: Call): Promise<Answered> {
+  const way = call.spec?.asks === true ? ways[call.era][instance.era] : undefined
+  const answering = way === undefined ? send(instance, call) : way(gate, call, instance)
+  return answering.then((answer) => present(answer, instance, gate, call))
+}
+
+function present (answer: Answer | Answered, instance: Instance, { config }: Gate, call: Call): Answered {
   if (!('resultType' in answer)) return answer.kind === 'error' ? errorFor(answer, instance.era, call) : answer
-  if (answer.text.length > gate.config.guards.maxResult) throw tooLarge(answer.text.length, gate.config.guards.maxResult)
+  if (answer.text.length > config.guards.maxResult) throw tooLarge(answer.text.length, config.guards.maxResult)
   return { kind: 'result', text: resultFor(answer, instance.era, call.era, call.record, call.method, instance.tools.get(call.target?.name ?? '')?.['outputSchema']), toolError: answer.isError }
 }
 

@@ -5,6 +5,9 @@ import { event, streamHeaders } from '../../src/protocol/sse.ts'
 /** Bytes that may wait for a slow reader before notifications to it are dropped; answers never are. */
 const maxBuffered = 1024 * 1024
 
+/** The client left; there is nobody to tell. */
+function nobody (): void {}
+
 /**
  * The answer to one POST. It stays a plain JSON body as long as it can; the first message ahead of an answer turns it
  * into an event stream. The status is not settled before the first message is known.
@@ -25,7 +28,7 @@ export class HttpReply implements ReplyTo {
   constructor (raw: ServerResponse, streams: boolean, expected: number, batch: boolean) {
     this.#raw = raw
     this.streams = streams
-    raw.on('error', () => {}) // the client left; there is nobody to tell
+    raw.on('error', nobody)
     this.#expected = expected
     this.#batch = batch
   }

@@ -11,11 +11,36 @@ export type Kind =
 
 export type Outcome = 'ok' | 'tool_error' | 'error' | 'timeout' | 'cancelled' | 'crashed' | 'refused' | 'unknown'
 
+/** What all records of one conversation have in common. Its text is made once, so whoever keeps one saves encoding it again. */
+export class Speaker {
+  readonly principal: { readonly id: string, readonly name: string }
+  readonly token: string | undefined
+  readonly client: string | undefined
+  readonly session: string | undefined
+  /** Address of the peer. */
+  readonly source: string | undefined
+  readonly era: string | undefined
+  /** The members of its record, as JSON text that starts with a comma. */
+  readonly text: string
+
+  constructor (facts: Omit<Speaker, 'text'>) {
+    this.principal = facts.principal
+    this.token = facts.token
+    this.client = facts.client
+    this.session = facts.session
+    this.source = facts.source
+    this.era = facts.era
+    this.text = spoken(facts)
+  }
+}
+
 /** One record. Everything but kind and record may be left out. Strings longer than 400 characters are cut. */
 export interface Entry {
   readonly kind: Kind
   /** From `newRecord`. An outcome carries the record of its intent. */
   readonly record: string
+  /** In place of principal, token, client, session, source and era. */
+  readonly speaker?: Speaker | undefined
   readonly principal?: { readonly id: string, readonly name: string } | undefined
   readonly token?: string | undefined
   readonly client?: string | undefined
@@ -52,15 +77,9 @@ export interface Entry {
  * The result is text that Postgres takes whatever the entry holds: no U+0000, no lone surrogates, no line breaks.
  */
 export function encode (entry: Entry, time: string): string {
-  const { principal } = entry
   let line = '{"ts":"' + time + '","kind":"' + entry.kind + '","record":' + quote(entry.record)
-  if (principal !== undefined) line += ',"principal_id":' + known(principal.id) + ',"principal":' + known(principal.name)
-  if (entry.token !== undefined) line += ',"token_id":' + known(entry.token)
-  if (entry.client !== undefined) line += ',"client":' + known(entry.client)
-  if (entry.session !== undefined) line += ',"session":' + known(entry.session)
+  line += entry.speaker === undefined ? spoken(entry) : entry.speaker.text
   if (entry.trace !== undefined) line += ',"trace":' + quote(entry.trace)
-  if (entry.source !== undefined) line += ',"source":' + known(entry.source)
-  if (entry.era !== undefined) line += ',"era":' + known(entry.era)
   if (entry.method !== undefined) line += ',"method":' + known(entry.method)
   if (entry.upstream !== undefined) line += ',"upstream":' + known(entry.upstream)
   if (entry.target !== undefined) line += ',"tool":' + quote(entry.target)
@@ -76,6 +95,17 @@ export function encode (entry: Entry, time: string): string {
   if (entry.args !== undefined) line += ',"args":' + storable(entry.args)
   if (entry.detail !== undefined) line += ',"detail":' + storable(JSON.stringify(entry.detail) ?? 'null')
   return line + '}'
+}
+
+function spoken ({ principal, token, client, session, source, era }: Omit<Entry, 'kind' | 'record'>): string {
+  let text = ''
+  if (principal !== undefined) text += ',"principal_id":' + known(principal.id) + ',"principal":' + known(principal.name)
+  if (token !== undefined) text += ',"token_id":' + known(token)
+  if (client !== undefined) text += ',"client":' + known(client)
+  if (session !== undefined) text += ',"session":' + known(session)
+  if (source !== undefined) text += ',"source":' + known(source)
+  if (era !== undefined) text += ',"era":' + known(era)
+  return text
 }
 
 /** Two such strings fit a btree entry of Postgres (2704 bytes) in any script. */
