@@ -17,6 +17,8 @@ import type { Gate } from '../plugins/mcp/gate.ts'
 import { mcp } from '../plugins/mcp/index.ts'
 import { applyLevel } from '../plugins/mcp/logging.ts'
 import { origin } from '../plugins/mcp/origin.ts'
+import { Patience } from '../plugins/mcp/patience.ts'
+import { Replays } from '../plugins/mcp/replays.ts'
 import { Streams } from '../plugins/mcp/streams.ts'
 import { metrics, startMetricsServer } from '../plugins/metrics.ts'
 import { oauth } from '../plugins/oauth/index.ts'
@@ -119,6 +121,7 @@ async function caughtUp (ledger: Ledger, log: Log): Promise<void> {
 async function shutDown (app: FastifyInstance, gate: Gate, closers: readonly (() => Promise<unknown>)[], drainMs: number): Promise<void> {
   gate.streams.close()
   gate.parking.close()
+  gate.patience.close()
   const closed = app.close()
   // A connection whose last call ends now would otherwise be kept alive until its client lets go.
   const hangUp = setInterval(() => app.server.closeIdleConnections(), 50)
@@ -171,7 +174,7 @@ async function compose (app: FastifyInstance, { config, log, database, watch, le
   const streams = new Streams((principal, upstream) => policy.reaches(principal, upstream), (session) => sessions.touch(session))
   const supervisor: Supervisor = new Supervisor(config, cells.spawn, supervisorEvents({ log, ledger, metrics: measured, onNotification: (...news) => streams.publish(...news), onStarted: (instance) => applyLevel({ sessions }, instance) }))
   const catalog = createCatalog({ config, policy, supervisor, log })
-  const gate: Gate = { work: { calls: 0 }, config, policy, limits: app.limits, guards: createGuards(config), ledger, supervisor, sessions, catalog, streams, parking: new Parking(), stateKey: app.identity.deriveKey('request-state'), metrics: measured, log }
+  const gate: Gate = { work: { calls: 0 }, config, policy, limits: app.limits, guards: createGuards(config), ledger, supervisor, sessions, catalog, streams, replays: new Replays(), patience: new Patience(), parking: new Parking(), stateKey: app.identity.deriveKey('request-state'), metrics: measured, log }
   app.identity.onChange((userId, standing) => {
     // A stream outlives the request that opened it: whether its credential still holds is asked anew.
     streams.recheck(userId, async (authorization) => await app.identity.authenticate(authorization))

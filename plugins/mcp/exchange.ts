@@ -22,7 +22,7 @@ export function post (gate: Gate, pipeline: readonly Step[]): (request: FastifyR
     const parsed = parseStrict(body)
     const elements = Array.isArray(parsed.value) ? batchOf(gate, arrival, parsed) : undefined
     reply.hijack()
-    const answer = new HttpReply(reply.raw, streams, elements?.length ?? 1, elements !== undefined)
+    const answer = new HttpReply(reply.raw, gate, { streams, expected: elements?.length ?? 1, batch: elements !== undefined })
     const calls = elements === undefined
       ? [new Call(gate.ledger.newRecord(), arrival, answer, parsed)]
       : elements.map((value) => new Call(gate.ledger.newRecord(), arrival, answer, { value, text: '', exotic: false }))

@@ -10,6 +10,8 @@ import type { Sessions } from '../../src/sessions.ts'
 import type { Supervisor } from '../../src/upstreams/supervisor.ts'
 import type { FastifyInstance } from 'fastify'
 import type { Catalog } from './catalog.ts'
+import type { Patience } from './patience.ts'
+import type { Replays } from './replays.ts'
 import type { Streams } from './streams.ts'
 
 /** One named check or action. Returns to let the call go on, throws a Refusal to end it. */
@@ -28,6 +30,8 @@ export interface Gate {
   readonly sessions: Sessions
   readonly catalog: Catalog
   readonly streams: Streams
+  readonly replays: Replays
+  readonly patience: Patience
   /** Calls that wait for their client to come back with answers. */
   readonly parking: Parking
   /** Key that requestState is sealed with. */

@@ -15,14 +15,17 @@ const lingerMs = 1_000
 
 /**
  * GET: a legacy session's stream for what upstreams say outside of any answer. One a session: a new one takes the
- * place of the old, whose connection may be dead without anybody having noticed.
+ * place of the old, whose connection may be dead without anybody having noticed. With the id of an event of one of the
+ * session's answers, it is the rest of that answer instead.
  */
 export function open (gate: Gate): (request: FastifyRequest, reply: FastifyReply) => void {
   return (request, reply) => {
     const session = sessionOf(gate, request)
     const accept = request.headers.accept ?? '*/*'
     if (!accept.includes('text/event-stream') && !accept.includes('*/*')) throw new Refusal('PORTCULLIS_NOT_ACCEPTABLE', { message: 'A GET opens an event stream: accept text/event-stream.' })
-    gate.streams.ofSession(session)?.end()
+    const { 'last-event-id': lastEventId } = request.headers
+    const kept = typeof lastEventId === 'string' ? gate.replays.find(session, lastEventId) : undefined
+    if (kept === undefined) gate.streams.ofSession(session)?.end()
     if (gate.streams.countOf(request.principal) >= maxStreams) throw new Refusal('PORTCULLIS_OVERLOADED', { message: `You have ${maxStreams} streams open already. Close one.` })
     gate.ledger.append(entryOf(gate, request, session))
     reply.hijack()
@@ -30,6 +33,7 @@ export function open (gate: Gate): (request: FastifyRequest, reply: FastifyReply
     raw.on('error', () => {}) // the client left; there is nobody to tell
     raw.writeHead(200, [...streamHeaders])
     raw.flushHeaders()
+    if (kept !== undefined) return kept.replay.resume(kept.after, { write: (text) => { raw.write(text) }, end: () => { raw.end() } })
     const { upstream } = request.params as { upstream?: string }
     const remove = gate.streams.add({
       principal: request.principal,
@@ -59,6 +63,7 @@ export function close (gate: Gate): (request: FastifyRequest, reply: FastifyRepl
     gate.ledger.append(entryOf(gate, request, session))
     gate.sessions.end(session)
     gate.streams.ofSession(session)?.end()
+    gate.replays.endSession(session)
     gate.supervisor.endSession(request.principal.id, session.id).catch((error: unknown) => gate.log.error({ err: error }, 'instances of a session could not be ended'))
     void reply.code(204).send()
   }

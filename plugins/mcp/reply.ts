@@ -1,6 +1,10 @@
 import type { ServerResponse } from 'node:http'
 import type { ReplyTo } from '../../src/call.ts'
-import { event, streamHeaders } from '../../src/protocol/sse.ts'
+import { event, keepAlive, streamHeaders } from '../../src/protocol/sse.ts'
+import type { Session } from '../../src/sessions.ts'
+import type { Gate } from './gate.ts'
+import type { Waiting } from './patience.ts'
+import type { Replay } from './replays.ts'
 
 /** Bytes that may wait for a slow reader before notifications to it are dropped; answers never are. */
 const maxBuffered = 1024 * 1024
@@ -12,32 +16,49 @@ function nobody (): void {}
  * The answer to one POST. It stays a plain JSON body as long as it can; the first message ahead of an answer turns it
  * into an event stream. The status is not settled before the first message is known.
  */
-export class HttpReply implements ReplyTo {
+export class HttpReply implements ReplyTo, Waiting {
   readonly #raw: ServerResponse
+  readonly #gate: Pick<Gate, 'replays' | 'patience'>
   readonly streams: boolean
   readonly #expected: number
   readonly #batch: boolean
   readonly #bodies: string[] = []
   #finished = 0
   #streaming = false
+  #session: Session | undefined
+  #replay: Replay | undefined
 
   /**
-   * @param streams the client accepts text/event-stream
-   * @param expected how many messages will finish; a batch collects their answers into one array
+   * @param options.streams the client accepts text/event-stream
+   * @param options.expected how many messages will finish; a batch collects their answers into one array
    */
-  constructor (raw: ServerResponse, streams: boolean, expected: number, batch: boolean) {
+  constructor (raw: ServerResponse, gate: Pick<Gate, 'replays' | 'patience'>, { streams, expected, batch }: { streams: boolean, expected: number, batch: boolean }) {
     this.#raw = raw
+    this.#gate = gate
     this.streams = streams
     raw.on('error', nobody)
     this.#expected = expected
     this.#batch = batch
   }
 
+  keep (session: Session): void {
+    this.#session = session
+    if (this.streams) this.#gate.patience.add(this, performance.now())
+  }
+
+  hold (): void {
+    if (this.#session !== undefined && !this.#over) this.#open()
+  }
+
+  keepAlive (): void {
+    this.comment(keepAlive)
+  }
+
   notify (message: string): boolean {
-    if (!this.streams || this.#over) return false
+    if (!this.streams || (this.#over && this.#replay === undefined)) return false
     this.#open()
-    if (this.#raw.writableLength >= maxBuffered) return false
-    this.#raw.write(event(message))
+    if (!this.#over && this.#raw.writableLength >= maxBuffered) return false
+    this.#write(message)
     return true
   }
 
@@ -49,9 +70,10 @@ export class HttpReply implements ReplyTo {
 
   finish (status: number, body: string | undefined, headers: Readonly<Record<string, string>>): void {
     this.#finished++
+    if (this.#finished === this.#expected) this.#gate.patience.delete(this)
+    if (this.#streaming) return this.#finishStream(body)
     if (this.#over) return
-    if (this.#streaming) this.#finishStream(body)
-    else if (this.#batch) this.#finishBatch(body)
+    if (this.#batch) this.#finishBatch(body)
     else this.#send(status, body, headers)
   }
 
@@ -62,13 +84,27 @@ export class HttpReply implements ReplyTo {
   #open (): void {
     if (this.#streaming) return
     this.#streaming = true
+    this.#gate.patience.add(this, performance.now())
+    if (this.#session !== undefined) this.#replay = this.#gate.replays.begin(this.#session, Date.now())
     this.#raw.writeHead(200, [...streamHeaders])
-    for (const body of this.#bodies) this.#raw.write(event(body))
+    this.#raw.flushHeaders()
+    if (this.#replay !== undefined && this.#replay.opening !== '') this.#raw.write(this.#replay.opening)
+    for (const body of this.#bodies) this.#write(body)
+  }
+
+  /** To this connection, or to the one by which its client came back. */
+  #write (message: string): void {
+    const text = this.#replay === undefined ? event(message) : this.#replay.add(message)
+    if (this.#over) return
+    if (this.#replay?.taken === true) this.#raw.end()
+    else this.#raw.write(text)
   }
 
   #finishStream (body: string | undefined): void {
-    if (body !== undefined) this.#raw.write(event(body))
-    if (this.#finished === this.#expected) this.#raw.end()
+    if (body !== undefined) this.#write(body)
+    if (this.#finished < this.#expected) return
+    this.#replay?.end(Date.now())
+    if (!this.#over) this.#raw.end()
   }
 
   #finishBatch (body: string | undefined): void {

@@ -25,6 +25,8 @@ export function session ({ sessions }: Pick<Gate, 'sessions'>): Step {
     found.lastSeen = Date.now()
     call.session = found
     call.version = found.version
-    if (call.id !== undefined) found.calls.push(call)
+    if (call.id === undefined) return
+    found.calls.push(call)
+    call.reply.keep(found)
   }
 }

@@ -1,6 +1,14 @@
-/** One JSON-RPC message (on one line) as a server-sent event. */
-export function event (message: string): string {
-  return `event: message\ndata: ${message}\n\n`
+/** One JSON-RPC message (on one line) as a server-sent event; with an id, the stream can be taken up after it. */
+export function event (message: string, id?: string): string {
+  return `${id === undefined ? '' : `id: ${id}\n`}event: message\ndata: ${message}\n\n`
+}
+
+/** Milliseconds a client waits before it takes a stream up again. */
+const retryMs = 1000
+
+/** An event that says nothing but where the stream begins (specification 2025-11-25, basic/transports). */
+export function primer (id: string): string {
+  return `id: ${id}\nretry: ${retryMs}\ndata: \n\n`
 }
 
 /** A comment line: keeps proxies and clients from closing a quiet stream. */

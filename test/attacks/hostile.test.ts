@@ -19,7 +19,7 @@ async function sessionOf (gateway: TestGateway, token: string, version = '2025-1
 
 async function bodyOf (response: Response): Promise<Body> {
   const text = await response.text()
-  return JSON.parse(text.startsWith('event:') ? text.split('data: ').at(-1) ?? '' : text) as Body
+  return JSON.parse(/^(event|id):/.test(text) ? text.split('data: ').at(-1) ?? '' : text) as Body
 }
 
 t.test('T35: nothing a child writes harms more than its own call', async (t) => {

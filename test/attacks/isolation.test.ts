@@ -14,7 +14,7 @@ interface Result { result?: { content: { text: string }[] } }
 async function callText (gateway: TestGateway, token: string, session: Record<string, string>, name: string, args: object = {}, id: unknown = 1): Promise<string> {
   const response = await gateway.post('/mcp/fixture', token, { jsonrpc: '2.0', id, method: 'tools/call', params: { name, arguments: args } }, session)
   const text = await response.text()
-  const body = JSON.parse(text.startsWith('event:') ? text.split('data: ').at(-1) ?? '' : text) as Result
+  const body = JSON.parse(/^(event|id):/.test(text) ? text.split('data: ').at(-1) ?? '' : text) as Result
   return body.result?.content[0]?.text ?? text
 }
 

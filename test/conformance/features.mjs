@@ -85,7 +85,7 @@ export const tools = {
   test_reconnection: {
     run: async ({ closeStream }) => {
       closeStream?.()
-      await new Promise((resolve) => setTimeout(resolve, 100))
+      await new Promise((resolve) => setTimeout(resolve, 1500)) // nobody may think that the answer would have come at once
       return said('Reconnection test completed successfully.')
     },
   },

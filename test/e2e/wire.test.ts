@@ -25,7 +25,7 @@ t.test('the wire, edge by edge', async (t) => {
   const send = async (body: unknown, headers: Record<string, string> = {}, path = '/mcp/fixture', bearer: string | undefined = token): Promise<Answer> => {
     const response = await gateway.post(path, bearer, body, headers)
     const text = await response.text()
-    const data = text.startsWith('event:') ? text.split('data: ').at(-1) ?? '' : text
+    const data = /^(event|id):/.test(text) ? text.split('data: ').at(-1) ?? '' : text
     return { status: response.status, headers: response.headers, body: data === '' ? {} : JSON.parse(data) as Answer['body'] }
   }
   const open = async (version = '2025-11-25', bearer = token): Promise<Record<string, string>> => {

@@ -52,7 +52,7 @@ export async function legacyClient (t: Test, gateway: TestGateway, token: string
 export async function round (gateway: TestGateway, token: string, name: string, more: Record<string, unknown> = {}, { args = {}, capabilities = { elicitation: { form: {}, url: {} } }, upstream = 'curious' }: { args?: object, capabilities?: object, upstream?: string } = {}): Promise<Reply> {
   const response = await gateway.post(`/mcp/${upstream}`, token, { jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name, arguments: args, ...more, _meta: envelope(capabilities) } }, { 'mcp-protocol-version': '2026-07-28', 'mcp-method': 'tools/call', 'mcp-name': name })
   const text = await response.text()
-  return { status: response.status, ...JSON.parse(text.startsWith('event:') ? text.split('data: ').at(-1) ?? '' : text) as object } as Reply
+  return { status: response.status, ...JSON.parse(/^(event|id):/.test(text) ? text.split('data: ').at(-1) ?? '' : text) as object } as Reply
 }
 
 export const textOf = (result: unknown): string => (result as { content: { text: string }[] }).content[0]?.text ?? ''

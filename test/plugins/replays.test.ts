@@ -1,0 +1,57 @@
+import t from 'tap'
+import { Replays } from '../../plugins/mcp/replays.ts'
+import type { Reader } from '../../plugins/mcp/replays.ts'
+import { Session } from '../../src/sessions.ts'
+
+const session = (id: string): Session => new Session(id, 'user', '2025-11-25', { name: 'client', version: '1' }, new Set())
+
+class Reading implements Reader {
+  text = ''
+  ended = false
+  write (text: string): void { this.text += text }
+  end (): void { this.ended = true }
+}
+
+t.test('34: what one session keeps is bounded, and the oldest makes room', async (t) => {
+  const replays = new Replays()
+  const alice = session('a')
+  const begun = Array.from({ length: 33 }, () => replays.begin(alice, 0))
+  t.equal(replays.find(alice, `${begun[0]?.id}_0`), undefined)
+  t.equal(replays.find(alice, `${begun[32]?.id}_0`)?.replay, begun[32])
+
+  const big = replays.begin(alice, 0)
+  big.add('x'.repeat(17 * 1024 * 1024))
+  replays.begin(session('b'), 0)
+  t.equal(replays.find(alice, `${big.id}_0`)?.replay, big, 'the streams of others push nothing out')
+  replays.begin(alice, 0)
+  t.equal(replays.find(alice, `${big.id}_0`), undefined, 'its own do')
+  t.equal(big.bytes, 0)
+})
+
+t.test('a stream that ended a while ago, or whose session ended, cannot be taken up', async (t) => {
+  const replays = new Replays()
+  const [alice, bob] = [session('a'), session('b')]
+  const old = replays.begin(alice, 0)
+  old.end(0)
+  const fresh = replays.begin(bob, 6 * 60_000)
+  t.equal(replays.find(alice, `${old.id}_0`), undefined)
+  t.ok(replays.find(bob, `${fresh.id}_0`))
+  t.equal(replays.find(alice, `${fresh.id}_0`), undefined, 'nor one of another session')
+  for (const made of ['', '_', `${fresh.id}`, `${fresh.id}_x`, `${fresh.id}_-1`, '__proto__']) t.equal(replays.find(bob, made), undefined, made)
+  replays.endSession(bob)
+  t.equal(replays.find(bob, `${fresh.id}_0`), undefined)
+})
+
+t.test('31: each message goes to one reader, the last that came', async (t) => {
+  const replay = new Replays().begin(session('a'), 0)
+  const [first, second] = [new Reading(), new Reading()]
+  replay.add('{"at":1}')
+  replay.resume(0, first)
+  replay.add('{"at":2}')
+  replay.resume(1, second)
+  replay.add('{"at":3}')
+  replay.end(1)
+  t.same(first.text.match(/"at":\d/g), ['"at":1', '"at":2'])
+  t.same(second.text.match(/"at":\d/g), ['"at":2', '"at":3'])
+  t.ok(first.ended && second.ended)
+})
