@@ -27,6 +27,10 @@ t.test('a scenario that was not run, or left a check out, is a regression', asyn
   t.same(judge('dual x', results({ 'a:x': passed, 'b:y': passed }), results({ 'b:z': passed }), {}).regressions, ['dual x a:x', 'dual x b:y'])
 })
 
+t.test('what the suite itself finds not to apply is no failure', async (t) => {
+  t.same(judge('dual x', results({ 'a:x': passed }), results({ 'a:x': { status: 'INFO', checks: 0, passed: 0 } }), {}).regressions, [])
+})
+
 t.test('an expected failure that passes is stale, in the cells that were run', async (t) => {
   const expectations = { 'legacy 1 a:x': 'why', 'legacy 1 a:y': 'why', 'modern 1 a:x': 'why' }
   const { expected } = judge('legacy 1', results({ 'a:x': passed, 'a:y': passed }), results({ 'a:x': failed, 'a:y': passed }), expectations)
