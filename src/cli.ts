@@ -3,6 +3,7 @@ import { Command, CommanderError, Option } from 'commander'
 import { check } from './commands/check.ts'
 import { auditCommands } from './commands/audit-commands.ts'
 import { clientCommands } from './commands/client.ts'
+import { connectCommand } from './commands/connect.ts'
 import { keyCommands } from './commands/key.ts'
 import { tokenCommands } from './commands/token-commands.ts'
 import { userCommands } from './commands/user-commands.ts'
@@ -51,6 +52,7 @@ function program (): Command {
       process.exitCode = await check({ env: environment(), ...(config === undefined ? {} : { file: config }), json, allowUnsandboxed, out })
     })
   for (const group of [userCommands, tokenCommands, clientCommands, keyCommands, auditCommands]) portcullis.addCommand(inherit(group({ env: environment(), out, configOption })))
+  portcullis.addCommand(inherit(connectCommand({ env: environment(), out, configOption })))
   return portcullis
 }
 

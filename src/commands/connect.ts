@@ -1,0 +1,44 @@
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+
+import { Command } from 'commander'
+
+import { loadConfig } from '../config/config.ts'
+import { clients, instructions, merge } from './connect-clients.ts'
+import type { CommandContext } from './session.ts'
+
+interface Options { readonly config?: string, readonly url?: string, readonly name: string, readonly upstream?: string, readonly write?: boolean }
+
+/** `portcullis connect CLIENT`: what to tell a client so that it uses this gateway. */
+export function connectCommand ({ env, out, configOption }: CommandContext): Command {
+  return new Command('connect')
+    .description(`print, or write, what a client needs to use this gateway: ${Object.keys(clients).join(', ')}`)
+    .argument('<client>')
+    .option('--url <url>', 'address of the gateway (default: PUBLIC_URL)')
+    .option('--name <name>', 'what the client calls it', 'portcullis')
+    .option('--upstream <name>', 'only this upstream, its tools under their own names')
+    .option('--write', 'write the file of the project in the current directory', false)
+    .addOption(configOption())
+    .action((word: string, { config, url, name, upstream, write }: Options) => {
+      const client = clients[word]
+      if (client === undefined) throw new Error(`There is no client ${JSON.stringify(word)} here. There are: ${Object.keys(clients).join(', ')}.`)
+      if (!/^[A-Za-z0-9_-]{1,32}$/.test(name)) throw new Error('--name takes letters, digits, _ and -, at most 32.')
+      const origin = url === undefined ? loadConfig(env, { file: config, allowUnsandboxed: true }).server.publicUrl : originOf(url)
+      const server = { name, url: `${origin}/mcp${upstream === undefined ? '' : `/${upstream}`}` }
+      if (write !== true) return out(instructions(client, server))
+      const path = client.file?.path ?? ''
+      const file = resolve(path)
+      const text = merge(path !== '' && existsSync(file) ? readFileSync(file, 'utf8') : undefined, client, server)
+      mkdirSync(dirname(file), { recursive: true })
+      // Whole or not at all: the file may hold what else the client knows.
+      writeFileSync(`${file}.new`, text)
+      renameSync(`${file}.new`, file)
+      out(`${path} was written.\n${client.then.replace('NAME', name)}\n`)
+    })
+}
+
+/** Only the origin counts; people paste the whole address. */
+function originOf (url: string): string {
+  if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) throw new Error(`--url ${JSON.stringify(url)} is not an address such as https://mcp.example.com.`)
+  return new URL(url).origin
+}
