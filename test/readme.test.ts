@@ -1,4 +1,5 @@
 import { execFile, spawn } from 'node:child_process'
+import { generateKeyPairSync } from 'node:crypto'
 import { chmodSync, copyFileSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -12,6 +13,9 @@ import type { Command } from 'commander'
 import t from 'tap'
 import type { Test } from 'tap'
 import { auditCommands } from '../src/commands/audit-commands.ts'
+import { clientCommands } from '../src/commands/client.ts'
+import { connectCommand } from '../src/commands/connect.ts'
+import { keyCommands } from '../src/commands/key.ts'
 import { tokenCommands } from '../src/commands/token-commands.ts'
 import { userCommands } from '../src/commands/user-commands.ts'
 import { loadConfig } from '../src/config/config.ts'
@@ -78,6 +82,15 @@ const ways: readonly Way[] = [
   { command: /^npx portcullis audit tail$/, shows: /^TIME +RECORD[^]*everything\/get-env/ },
   { command: /^npx portcullis audit search --user alice --outcome refused --since \d+h$/, shows: /alice +everything\/get-env +refused .*PORTCULLIS_UNKNOWN_TARGET/ },
   { command: /^npx portcullis audit show <record>$/, shows: /^record +\S+[^]*as written:/m },
+  { command: /^npx portcullis connect claude-code$/, shows: /^claude mcp add --transport http portcullis http/ },
+  { command: /^npx portcullis connect cursor --write$/, shows: /^\.cursor\/mcp\.json was written/ },
+  { command: /^npx portcullis connect vscode --url /, shows: /"url": "https:\/\/mcp\.example\.com\/mcp\/everything"/ },
+  { command: /^npx portcullis client add ci --role user$/, shows: /^Client ci was added[^]*Secret \(shown this once\): portcullis_cs_/ },
+  { command: /^npx portcullis client add robot --role user --jwks robot\.json$/, shows: /^Client robot was added with the role user\./ },
+  { command: /^npx portcullis client list$/, shows: /robot +robot +machine/ },
+  { command: /^npx portcullis client remove ci$/, shows: /^Client ci is removed\./ },
+  { command: /^npx portcullis key rotate( --now)?$/, shows: /^The key [0-9a-f-]{36} signs from 20/ },
+  { command: /^npx portcullis key list$/, shows: /^KEY +STATE[^]*active/ },
   { command: /^printf 'POSTGRES_PASSWORD=/, shows: /^$/ },
   { command: /^install -d -m 700 \.portcullis\/secrets /, shows: /^$/ },
 ]
@@ -100,9 +113,12 @@ const elsewhere: readonly Elsewhere[] = [
   { command: /^bash \.ci\/run$/, by: '.ci/run', proof: 'passed, $failed failed', why: 'is what runs everything' },
   { command: /^npm run bench\b/, by: 'test/bench.test.ts', proof: "bench('rounds.mjs')", why: 'takes minutes and downloads its contenders' },
   { command: /^docker compose (up|logs|exec)\b/, by: 'test/docker.test.ts', proof: "'config']", why: 'needs a Docker daemon' },
-  { command: /^apt-get install -y bubblewrap util-linux$/, by: '.ci/run', proof: 'bubblewrap socat util-linux', why: 'changes the machine' },
+  { command: /^apt-get install -y bubblewrap util-linux( socat)?$/, by: '.ci/run', proof: 'bubblewrap socat util-linux', why: 'changes the machine' },
   { command: /^npx -y @modelcontextprotocol\/inspector --cli /, by: 'test/e2e/real-servers.test.ts', proof: "'--method', 'tools/list'", why: 'downloads the Inspector' },
   { command: /^npx portcullis audit tail -f$/, by: 'test/commands/audit.test.ts', proof: 'follow: true', why: 'goes on until it is interrupted' },
+  { command: /^codex mcp add /, by: 'scripts/clients.mjs', proof: "run(bin('codex'), ['mcp', 'add'", why: 'is another program' },
+  { command: /^npx @modelcontextprotocol\/inspector --cli /, by: 'scripts/clients.mjs', proof: "run(bin('mcp-inspector'), ['--cli'", why: 'downloads the Inspector' },
+  { command: /^gemini mcp add /, by: 'test/commands/connect.test.ts', proof: 'shows for every client', why: 'is another program, which was not run' },
   { command: /^claude mcp add /, by: 'test/readme.test.ts', proof: "set('<token>'", why: 'is another program; the address and the header it is given are used here' },
 ]
 
@@ -149,7 +165,7 @@ t.test('every portcullis command and flag that the documentation names exists', 
 t.test('every example of upstreams.yaml is valid', async (t) => {
   const others = ['files', 'tickets', 'git', 'docs', 'github', 'shell'].map((name) => `  ${name}: { command: x }`).join('\n')
   const file = join(t.testdir(), 'upstreams.yaml')
-  const examples = blocks().filter(({ language, lines }) => language === 'yaml' && lines.some((text) => /^(upstreams|roles|limits|guards|audit|server):/.test(text)))
+  const examples = blocks().filter(({ language, lines }) => language === 'yaml' && lines.some((text) => /^(upstreams|roles|limits|guards|audit|server|oauth):/.test(text)))
   t.ok(examples.length > 8)
   for (const { page, line, lines } of examples) {
     const text = lines.join('\n')
@@ -193,6 +209,8 @@ async function serve (t: Test): Promise<Made> {
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
   for (const name of ['upstreams.yaml', 'other.yaml']) copyFileSync(join(root, 'upstreams.yaml'), join(folder, name))
   writeFileSync(join(folder, 'secret.txt'), 'gravel teapot nine harbour\n')
+  const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  writeFileSync(join(folder, 'robot.json'), JSON.stringify(publicKey.export({ format: 'jwk' })))
   const database = await testDatabase(t)
   const port = await freePort()
   const shell: Record<string, string> = { PATH: process.env['PATH'] ?? '', HOME: folder, PWD: folder, DATABASE_URL: database.url, PORT: String(port), METRICS_PORT: String(await freePort()) }
@@ -291,7 +309,7 @@ async function programs (): Promise<Map<string, Known>> {
     for (const sub of command.commands) add(`${path} ${sub.name()}`, sub)
   }
   const context = { env: {}, out: () => {}, configOption: () => new Option('-c, --config <file>') }
-  for (const group of [userCommands, tokenCommands, auditCommands]) add(group(context).name(), group(context))
+  for (const group of [userCommands, tokenCommands, clientCommands, keyCommands, auditCommands, connectCommand]) add(group(context).name(), group(context))
   const help = async (...path: string[]): Promise<string> => (await run('bash', ['-c', 'unset NODE_OPTIONS; exec "$0" "$@"', process.execPath, cli, ...path, '--help'])).stdout
   for (const name of ['serve', 'check']) known.set(name, { flags: (await help(name)).match(/(?<=^ {2}.*)-{1,2}[a-z][a-z-]*/gm) ?? [], commands: [] })
   known.set('', { flags: ['--help', '--version'], commands: ['help', ...((await help()).match(/(?<=^ {2})[a-z]+(?= .*$)/gm) ?? [])] })
