@@ -27,7 +27,7 @@ const ways: Readonly<Record<Era, Readonly<Record<Era, Way>>>> = {
 /** Sends the call to the instance that serves its principal and brings back the answer in the client's era. */
 export function relay (gate: Gate, call: Call): Promise<Answered> {
   const { instance } = call
-  return instance === undefined ? instanceOf(gate, call).then((started) => relayTo(started, gate, call)) : relayTo(instance, gate, call)
+  return instance?.isOpen !== true ? instanceOf(gate, call).then((started) => relayTo(started, gate, call)) : relayTo(instance, gate, call)
 }
 
 function relayTo (instance: Instance, gate: Gate, call: Call): Promise<Answered> {

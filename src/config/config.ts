@@ -29,6 +29,8 @@ export interface Config {
   readonly roles: ReadonlyMap<string, RoleSpec>
   readonly limits: readonly LimitSpec[]
   readonly guards: GuardSpec
+  /** How many upstream processes there may be at a time. */
+  readonly instances: { readonly total: number, readonly perUpstream: number, readonly perUser: number }
   readonly audit: AuditSpec
   readonly oauth: OAuthSpec
   /** First 12 hex digits of the SHA-256 of the file: the policy version in records. */

@@ -8,6 +8,7 @@ import { configFile, readEnvironment } from './environment.ts'
 import type { Flags, Settings } from './environment.ts'
 import { deepFreeze } from './freeze.ts'
 import { readGuards } from './guards.ts'
+import { readInstances } from './instances.ts'
 import { readLimits } from './limits.ts'
 import { openReport } from './report.ts'
 import { readOAuth } from './oauth.ts'
@@ -57,6 +58,7 @@ function assemble (raw: Partial<RawConfig>, { host, port, publicUrl, ...environm
     roles: readRoles(raw.roles, around),
     limits: readLimits(raw.limits, around),
     guards: readGuards(raw.guards, around),
+    instances: readInstances(raw.instances),
     audit: readAudit(raw.audit, around),
     oauth: readOAuth(raw.oauth, around),
   }

@@ -23,6 +23,7 @@ export const defaults = {
   timeouts: { start: '30s', call: '60s', idle: '10m' },
   sandbox: { mode: 'bubblewrap', memory: '512MiB', processes: 64, file_size: '256MiB', open_files: 1024, tmp: '64MiB' },
   guards: { max_arguments: '1MiB', max_result: '16MiB' },
+  instances: { total: 500, per_upstream: 500, per_user: 64 },
   audit: { arguments: 'redacted', durability: 'fsync', on_failure: 'deny', max_outage: '5s', spool_max: '256MiB' },
   server: { max_body: '4MiB' },
   oauth: { registration: true, client_documents: 'off' },
@@ -123,6 +124,12 @@ const guards = mapping({}, {
   max_result: size('The largest result of one call.', defaults.guards.max_result),
 }, 'a mapping')
 
+const instances = mapping({}, {
+  total: count(1, 100_000, 'Processes of all upstreams.', defaults.instances.total),
+  per_upstream: count(1, 100_000, 'Processes of one upstream.', defaults.instances.per_upstream),
+  per_user: count(1, 100_000, 'Processes of one user.', defaults.instances.per_user),
+}, 'a mapping with total, per_upstream and per_user')
+
 const audit = mapping({}, {
   arguments: choice(['none', 'digest', 'redacted', 'full'], 'What a record keeps of the arguments of a call.', defaults.audit.arguments),
   durability: choice(['fsync', 'os'], 'When a record counts as written: on the disk, or handed to the operating system.', defaults.audit.durability),
@@ -146,6 +153,7 @@ export const configSchema = mapping({
   roles: record('^[A-Za-z][A-Za-z0-9_-]{0,31}$', 'a role name (letters, digits, hyphens and underscores, beginning with a letter)', role, { description: 'Who may use what. Absent: admin may use everything, user nothing.' }),
   limits: list(limit, { description: 'How often. Absent: 60 calls an hour for each user and tool.' }),
   guards: { ...guards, description: 'What arguments and results may hold.' },
+  instances: { ...instances, description: 'How many server processes there may be at a time; who finds none free waits.' },
   audit: { ...audit, description: 'What is recorded, and how surely.' },
   server: { ...server, description: 'How the gateway is reached.' },
   oauth: { ...oauth, description: 'How clients connect by themselves.' },

@@ -10,6 +10,7 @@ export const counters = {
   noise: { name: 'portcullis_stdout_noise_total', help: 'Lines an upstream wrote to standard output that are no JSON-RPC message.', labels: ['upstream'] },
   dropped: { name: 'portcullis_dropped_messages_total', help: 'Messages of an upstream that nobody could be given.', labels: ['upstream', 'reason'] },
   egress: { name: 'portcullis_egress_total', help: 'Connections that upstreams asked for, allowed or denied.', labels: ['upstream', 'result'] },
+  stderr: { name: 'portcullis_stderr_lines_total', help: 'Lines of standard error of upstreams that went to the log, by level.', labels: ['upstream', 'level'] },
   appendFailures: { name: 'portcullis_ledger_append_failures_total', help: 'Records the audit log could not take; the call was refused.', labels: [] },
 } as const satisfies Record<string, Definition<string>>
 

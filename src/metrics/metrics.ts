@@ -41,6 +41,7 @@ export interface Metrics {
   noise (upstream: string): void
   dropped (upstream: string, reason: string): void
   egress (upstream: string, result: 'allowed' | 'denied'): void
+  stderr (upstream: string, level: string): void
   appendFailure (): void
   /** Says where the gauges are read; several calls add up. */
   watch (sources: Partial<Sources>): void
@@ -58,6 +59,7 @@ export function createMetrics ({ version, config = '', process: own = true }: Me
   const noise = family(counters.noise)
   const dropped = family(counters.dropped)
   const egress = family(counters.egress)
+  const stderr = family(counters.stderr)
   const appendFailures = family<string>(counters.appendFailures).labels()
   registerSources(registry, () => sources)
   registerBuild(registry, { version, config, node: process.version })
@@ -72,6 +74,7 @@ export function createMetrics ({ version, config = '', process: own = true }: Me
     noise: upstream => { noise.labels(upstream).value++ },
     dropped: (upstream, reason) => { dropped.labels(upstream, reason).value++ },
     egress: (upstream, result) => { egress.labels(upstream, result).value++ },
+    stderr: (upstream, level) => { stderr.labels(upstream, level).value++ },
     appendFailure: () => { appendFailures.value++ },
     watch: added => { Object.assign(sources, added) },
   }

@@ -11,20 +11,26 @@ import { openSandbox } from '../sandbox/sandbox.ts'
 import type { Sandbox } from '../sandbox/sandbox.ts'
 import { openRemote } from './remote/cell.ts'
 import type { Owner } from './seat.ts'
+import { readStderr } from './stderr.ts'
+import type { StderrLevel } from './stderr.ts'
 import type { Supervisor } from './supervisor.ts'
 
 /** Cells for the upstreams of a configuration. */
 export interface Cells {
   /** Starts an upstream for one user: references resolved, nothing else of the gateway inside. */
-  spawn (spec: UpstreamSpec, user: Owner['user'], onEgress: OnEgress): Promise<Cell>
+  spawn (spec: UpstreamSpec, user: Owner['user'], hooks: CellHooks): Promise<Cell>
   /** Why upstreams would be refused on this machine; empty when all is well. */
   problems (): Promise<readonly string[]>
   /** What the instances use, for the metrics. */
   facts (supervisor: Supervisor): Promise<InstanceFacts[]>
 }
 
-/** Hears of every connection an upstream asks for, before it is made; when it fails, none is. */
-export type OnEgress = (verdict: Verdict) => Promise<void>
+/** What a cell has to say beside its answers. */
+export interface CellHooks {
+  /** Before a connection that the upstream asks for is made; when it fails, none is. */
+  egress (verdict: Verdict): Promise<void>
+  stderr (line: string, level: StderrLevel): void
+}
 
 const nobody = { id: 'shared', name: 'shared' }
 
@@ -34,15 +40,28 @@ export function openCells (config: Config): Cells {
   const sandboxes = new Map<string, Sandbox>([...modes].map((mode) => [mode, openSandbox(mode, { allowUnsandboxed: config.allowUnsandboxed, ...(config.path === undefined ? {} : { path: config.path }) })]))
   return { spawn, problems, facts }
 
-  async function spawn (spec: UpstreamSpec, user: Owner['user'], onEgress: OnEgress): Promise<Cell> {
+  async function spawn (spec: UpstreamSpec, user: Owner['user'], hooks: CellHooks): Promise<Cell> {
     // A shared process works for everybody, so nobody's own secrets belong in it.
-    const who = spec.isolation === 'shared' ? { user: nobody, secret: (name: string) => secrets(name) } : { user, secret: (name: string) => secrets(name, user.name) }
+    const given: string[] = []
+    const secret = (name: string): string | undefined => {
+      const value = spec.isolation === 'shared' ? secrets(name) : secrets(name, user.name)
+      if (value !== undefined) given.push(value)
+      return value
+    }
+    const who = { user: spec.isolation === 'shared' ? nobody : user, secret }
     const fill = (text: string): string => resolveReferences(text, who)
     const fillAll = (texts: Readonly<Record<string, string>>): Record<string, string> => Object.fromEntries(Object.entries(texts).map(([name, text]) => [name, fill(text)]))
-    if (spec.remote !== undefined) return openRemote({ remote: spec.remote, headers: fillAll(spec.remote.headers), maxMessage: config.guards.maxResult + 65_536, record: onEgress })
+    const cell = spec.remote === undefined
+      ? await confine(spec, fill, fillAll, hooks)
+      : openRemote({ remote: spec.remote, headers: fillAll(spec.remote.headers), maxMessage: config.guards.maxResult + 65_536, record: hooks.egress })
+    readStderr(cell.stderr, given, hooks.stderr)
+    return cell
+  }
+
+  async function confine (spec: UpstreamSpec, fill: (text: string) => string, fillAll: (texts: Readonly<Record<string, string>>) => Record<string, string>, hooks: CellHooks): Promise<Cell> {
     const sandbox = sandboxes.get(spec.sandbox.mode)
     if (sandbox === undefined) throw new Refusal('PORTCULLIS_UPSTREAM_UNAVAILABLE')
-    return await withEgress(spec.sandbox, onEgress, async (sandboxed) => await sandbox.spawn({
+    return await withEgress(spec.sandbox, hooks.egress, async (sandboxed) => await sandbox.spawn({
       upstream: spec.name,
       command: spec.command.map(fill),
       directory: config.directory,
@@ -69,7 +88,7 @@ export function openCells (config: Config): Cells {
 }
 
 /** Starts a cell with a proxy of its own, where its network is not `none`; the proxy ends with the cell. */
-async function withEgress (sandbox: SandboxSpec, record: OnEgress, start: (spec: Pick<CellSpec, 'sandbox' | 'egress'>) => Promise<Cell>): Promise<Cell> {
+async function withEgress (sandbox: SandboxSpec, record: CellHooks['egress'], start: (spec: Pick<CellSpec, 'sandbox' | 'egress'>) => Promise<Cell>): Promise<Cell> {
   if (sandbox.network === 'none') return await start({ sandbox })
   const egress = await openEgress({ network: sandbox.network, record })
   try {

@@ -3,12 +3,12 @@ import type { Ledger } from '../ledger/ledger.ts'
 import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics/metrics.ts'
 import type { Instance } from './instance.ts'
-import type { SupervisorEvents } from './supervisor.ts'
+import type { SupervisorEvents } from './starter.ts'
 
 export interface EventTargets {
   readonly log: Log
   readonly ledger: Pick<Ledger, 'append' | 'durable' | 'newRecord'>
-  readonly metrics: Pick<Metrics, 'restart' | 'noise' | 'dropped' | 'egress'>
+  readonly metrics: Pick<Metrics, 'restart' | 'noise' | 'dropped' | 'egress' | 'stderr'>
   readonly onNotification: SupervisorEvents['notification']
   readonly onStarted: (instance: Instance) => void
 }
@@ -26,13 +26,14 @@ export function supervisorEvents ({ log, ledger, metrics, onNotification, onStar
       note(upstream, owner, 'ok', { event: 'start', era, pid: cell.pid, milliseconds })
       onStarted(instance)
     },
-    exited ({ upstream, owner, cell }, exit, expected) {
-      if (expected) log.info({ upstream, owner, pid: cell.pid, exit }, 'upstream stopped')
+    exited ({ upstream, owner, cell }, { code, signal, reason, detail }, expected) {
+      const how = { pid: cell.pid, exit: signal ?? `code ${code}`, reason, detail }
+      if (expected) log.info({ upstream, owner, ...how }, 'upstream stopped')
       else {
-        log.warn({ upstream, owner, pid: cell.pid, exit }, 'upstream exited by itself')
-        metrics.restart(upstream, 'exit')
+        log.warn({ upstream, owner, ...how }, reason === undefined ? 'upstream exited by itself' : 'upstream was ended')
+        metrics.restart(upstream, reason ?? 'exit')
       }
-      note(upstream, owner, expected ? 'ok' : 'crashed', { event: 'exit', pid: cell.pid, exit })
+      note(upstream, owner, expected ? 'ok' : 'crashed', { event: 'exit', ...how })
     },
     failed (upstream, owner, reason) {
       log.error({ upstream, owner, reason }, 'upstream did not start')
@@ -48,7 +49,10 @@ export function supervisorEvents ({ log, ledger, metrics, onNotification, onStar
       log.debug({ upstream, reason }, 'message from upstream dropped')
     },
     egress,
-    stderr: (upstream, owner, line) => log.info({ upstream, owner, line }, 'upstream stderr'),
+    stderr (upstream, owner, line, level) {
+      metrics.stderr(upstream, level)
+      log[level]({ upstream, owner, line }, 'upstream stderr')
+    },
   }
 
   /** No record, no connection. */

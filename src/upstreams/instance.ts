@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { Refusal } from '../errors.ts'
 import { legacyVersions, modernVersions } from '../protocol/era.ts'
 import type { Era } from '../protocol/era.ts'
@@ -59,6 +60,7 @@ export class Instance {
   #toolsAt = 0
   #loading: Promise<void> | undefined
   #stale = false
+  #isOpen = true
   #lists = new Map<ListMethod, Promise<readonly Item[]>>()
   readonly #channel: Channel
   /** How long one request may take, in milliseconds. */
@@ -83,6 +85,21 @@ export class Instance {
       },
     })
     void options.cell.exited.then(() => this.#close())
+  }
+
+  /** False once it was stopped or died: nothing is sent to it any more. */
+  get isOpen (): boolean {
+    return this.#isOpen
+  }
+
+  /** Changes with the tools that are offered. */
+  get fingerprint (): string {
+    return createHash('sha256').update(JSON.stringify([...this.#tools])).digest('base64')
+  }
+
+  /** The notifications that say that a list of it is another one now. */
+  get changeable (): string[] {
+    return ['tools', 'prompts', 'resources'].filter((name) => this.introduction.capabilities[name] !== undefined).map((name) => `notifications/${name}/list_changed`)
   }
 
   get inFlight (): number {
@@ -167,6 +184,7 @@ export class Instance {
   }
 
   #close (): void {
+    this.#isOpen = false
     this.#channel.close(gone())
     this.turns?.close()
   }

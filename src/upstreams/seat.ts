@@ -2,6 +2,7 @@ import type { UpstreamSpec } from '../config/config.ts'
 import { Refusal } from '../errors.ts'
 import type { Era } from '../protocol/era.ts'
 import type { Instance } from './instance.ts'
+import type { Guest } from './room.ts'
 
 /** Whose instance is wanted, and for whom it is started when there is none. */
 export interface Owner {
@@ -21,13 +22,16 @@ export interface Seat {
   notBefore: number
   /** Whoever it is starting for may not have it any more. */
   ended: boolean
+  /** What its last instance offered, and whether that one ended unasked. */
+  listed: string | undefined
+  crashed: boolean
   /** Its own era was refused, and it waits for the seat of the other one. */
   waiting: boolean
 }
 
 /** A seat nobody has sat on yet. */
 export function emptySeat (key: string, spec: UpstreamSpec, owner: string): Seat {
-  return { key, spec, owner, instance: undefined, starting: undefined, failures: 0, notBefore: 0, ended: false, waiting: false }
+  return { key, spec, owner, instance: undefined, starting: undefined, failures: 0, notBefore: 0, ended: false, waiting: false, listed: undefined, crashed: false }
 }
 
 /**
@@ -37,12 +41,17 @@ export function emptySeat (key: string, spec: UpstreamSpec, owner: string): Seat
 export function backOff (seat: Seat): void {
   const delay = Math.min(30_000, 500 * 2 ** seat.failures)
   seat.failures++
-  seat.notBefore = seat.failures === 1 ? 0 : Date.now() + delay * (0.75 + Math.random() / 2)
+  seat.notBefore = Date.now() + (seat.failures === 1 ? 0 : delay * (0.75 + Math.random() / 2))
 }
 
 /** Does it belong to this user, alone or for one of their sessions? */
 export function isOf ({ owner }: Seat, userId: string): boolean {
   return owner === userId || owner.startsWith(`${userId} `)
+}
+
+/** As the bounds count it: what everybody shares is nobody's own. */
+export function guestOf ({ spec, owner }: Seat): Guest {
+  return { upstream: spec.name, user: owner === '*' ? undefined : owner.split(' ')[0] }
 }
 
 /** upstream × owner × era. */

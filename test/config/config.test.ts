@@ -51,6 +51,7 @@ test('one upstream is a whole configuration: everything else has a default', asy
     logLevel: 'info',
     allowUnsandboxed: false,
     limits: [{ calls: 60, per: 3600000, by: ['user', 'tool'], name: '60 per hour by user, tool' }],
+    instances: { total: 500, perUpstream: 500, perUser: 64 },
     audit: { arguments: 'redacted', durability: 'fsync', onFailure: 'deny', redact: [], maxOutage: 5000, spoolMax: 268435456 },
   })
   t.same(config.upstreams.get('a'), {
