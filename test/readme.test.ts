@@ -112,6 +112,7 @@ const elsewhere: readonly Elsewhere[] = [
   { command: /^npm run unused$/, by: '.ci/run', proof: 'npx knip', why: 'takes long' },
   { command: /^bash \.ci\/run$/, by: '.ci/run', proof: 'passed, $failed failed', why: 'is what runs everything' },
   { command: /^npm run bench\b/, by: 'test/bench.test.ts', proof: "bench('rounds.mjs')", why: 'takes minutes and downloads its contenders' },
+  { command: /^npm run conformance\b/, by: '.ci/run', proof: 'npm run conformance', why: 'takes minutes and downloads the official suite' },
   { command: /^docker compose (up|logs|exec)\b/, by: 'test/docker.test.ts', proof: "'config']", why: 'needs a Docker daemon' },
   { command: /^apt-get install -y bubblewrap util-linux( socat)?$/, by: '.ci/run', proof: 'bubblewrap socat util-linux', why: 'changes the machine' },
   { command: /^npx -y @modelcontextprotocol\/inspector --cli /, by: 'test/e2e/real-servers.test.ts', proof: "'--method', 'tools/list'", why: 'downloads the Inspector' },
@@ -165,7 +166,7 @@ t.test('every portcullis command and flag that the documentation names exists', 
 t.test('every example of upstreams.yaml is valid', async (t) => {
   const others = ['files', 'tickets', 'git', 'docs', 'github', 'shell'].map((name) => `  ${name}: { command: x }`).join('\n')
   const file = join(t.testdir(), 'upstreams.yaml')
-  const examples = blocks().filter(({ language, lines }) => language === 'yaml' && lines.some((text) => /^(upstreams|roles|limits|guards|audit|server|oauth):/.test(text)))
+  const examples = blocks().filter(({ language, lines }) => language === 'yaml' && lines.some((text) => /^(upstreams|roles|limits|guards|instances|audit|server|oauth):/.test(text)))
   t.ok(examples.length > 8)
   for (const { page, line, lines } of examples) {
     const text = lines.join('\n')
