@@ -89,7 +89,7 @@ t.test('T43: nothing else is reached: not another port, name or address, nor met
 t.test('T43: an allowed name that leads to this machine or a private network is refused, unless that is granted', async (t) => {
   const site = await website(t)
   const { gateway, reach } = await reaching(t, { network: [`localhost:${site.port}`] })
-  for (const how of ['connect', 'plain']) t.match(await reach({ how, host: 'localhost', port: site.port }), /^403 .*it is private, and sandbox\.private does not grant it/, how)
+  for (const how of ['connect', 'plain']) t.match(await reach({ how, host: 'localhost', port: site.port }), /^403 .*it is private, and "private" does not grant it/, how)
   t.same(site.hits, [])
   t.match(await egress(gateway), [{ decision: 'deny', detail: { reason: /it is private/ } }, {}])
 })

@@ -64,7 +64,7 @@ test('a file of the wrong shape is told what was expected, and the nearest known
     'no upstream in them': ['upstreams: {}', '1:12 upstreams: is empty: it needs at least one entry'],
     'nothing in a section': ['…limits:\n', '2:8 limits: is empty: give it a value, or remove the key (it must be a list)'],
     'an unknown section': ['…limit: []\n', '2:1 : unknown key "limit" – did you mean "limits"?'],
-    'an unknown section like no other': ['…zzz: []\n', '2:1 : unknown key "zzz"; known are upstreams, roles, limits, guards, audit, server'],
+    'an unknown section like no other': ['…zzz: []\n', '2:1 : unknown key "zzz"; known are upstreams, roles, limits, guards, instances, audit, server'],
     'an unknown key': ['upstreams:\n  a:\n    command: x\n    timeot: 1\n', '4:5 upstreams.a: unknown key "timeot" – did you mean "timeouts"?'],
     'a mistyped required key': ['upstreams:\n  a: { comand: x }', '2:8 upstreams.a: unknown key "comand" – did you mean "command"?'],
     'no command': ['upstreams:\n  a: { args: [] }', '2:3 upstreams.a: needs the key "command"'],
