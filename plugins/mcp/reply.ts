@@ -20,6 +20,9 @@ export class HttpReply implements ReplyTo, Waiting {
   readonly #raw: ServerResponse
   readonly #gate: Pick<Gate, 'replays' | 'patience'>
   readonly streams: boolean
+  place = -1
+  since = 0
+  said = 0
   readonly #expected: number
   readonly #batch: boolean
   readonly #bodies: string[] = []
