@@ -41,8 +41,7 @@ const handlers: Readonly<Record<string, Handler>> = {
 export function forward (gate: Gate): Step {
   return (call) => {
     if (call.message.kind === 'response' || call.spec === undefined) {
-      call.answer = deliver(gate, call)
-      return
+      return deliver(gate, call).then((answered) => { call.answer = answered })
     }
     const handler = handlers[call.method]
     if (handler === undefined) throw new Refusal('PORTCULLIS_UNKNOWN_METHOD')

@@ -14,10 +14,15 @@ export function record (gate: Pick<Gate, 'ledger' | 'guards' | 'config'>): Step 
     if (call.message.kind === 'notification') return gate.ledger.append(entryOf(gate, call, { kind: 'notification', outcome: 'ok' }))
     gate.ledger.append(entryOf(gate, call, { kind: 'call', decision: 'allow' }))
     call.intended = true
-    return new Promise((resolve, reject) => {
-      gate.ledger.durable((error) => error === undefined ? resolve() : reject(new Refusal('PORTCULLIS_LEDGER_UNAVAILABLE', { cause: error })))
-    })
+    return durable(gate)
   }
+}
+
+/** Resolves when what was appended is durable; rejects with a Refusal when it cannot be, and then nothing may go on. */
+export function durable ({ ledger }: Pick<Gate, 'ledger'>): Promise<void> {
+  return new Promise((resolve, reject) => {
+    ledger.durable((error) => error === undefined ? resolve() : reject(new Refusal('PORTCULLIS_LEDGER_UNAVAILABLE', { cause: error })))
+  })
 }
 
 export type Verdict = Pick<Entry, 'kind' | 'decision' | 'rule' | 'outcome' | 'code' | 'durationMs' | 'bytesOut'>

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { stringify } from 'yaml'
 import { fixture, freePort, startGateway, until } from '../support/gateway.ts'
+import { start as startAsking } from '../support/asking.ts'
 import { cableTo } from '../support/outage.ts'
 import { testDatabase } from '../support/postgres.ts'
 
@@ -96,4 +97,34 @@ t.test('a database that goes away: calls are recorded while they can be, refused
   const recorded = new Set((await gateway.rows({ kind: 'call', tool: 'echo' })).map(({ arguments: args }) => (args as { text: string }).text))
   const reached = gateway.calls().filter(({ method }) => method === 'tools/call').map(({ params }) => (params['arguments'] as { text: string }).text)
   t.same(reached.filter((text) => !recorded.has(text)), [], 'every forwarded call is on the record')
+})
+
+t.test('an answer that cannot be recorded does not reach the upstream that asked', async (t) => {
+  const database = await testDatabase(t)
+  const gateway = await startAsking(t, {}, { database, audit: { max_outage: '1s' } })
+  const token = await gateway.addUser('alice', ['user'])
+  const opened = await gateway.post('/mcp/curious', token, { ...initialize, params: { ...initialize.params, capabilities: { elicitation: { form: {} } } } })
+  const session = { 'mcp-session-id': opened.headers.get('mcp-session-id') ?? '' }
+  const asking = await gateway.post('/mcp/curious', token, { jsonrpc: '2.0', id: 7, method: 'tools/call', params: { name: 'paint', arguments: { what: 'a door' } } }, session)
+  const stream = (asking.body ?? t.fail()) as ReadableStream<Uint8Array>
+  const reader = stream.pipeThrough(new TextDecoderStream()).getReader()
+  let heard = ''
+  const hear = async (pattern: RegExp): Promise<string> => {
+    while (!pattern.test(heard)) {
+      const { value, done } = await reader.read()
+      if (done) break
+      heard += value
+    }
+    return pattern.exec(heard)?.[1] ?? ''
+  }
+  const id = await hear(/"id":"(ask-[\w-]+)"/)
+  await database.pool.query('alter function ledger.ingest rename to ingest_later')
+  await gateway.post('/mcp/curious', token, { jsonrpc: '2.0', id: 8, method: 'tools/list' }, session)
+  await until(async () => (await fetch(`${gateway.url}/readyz`)).status === 503, 20_000)
+  const answered = await gateway.post('/mcp/curious', token, { jsonrpc: '2.0', id, result: { action: 'accept', content: { colour: 'never recorded' } } }, session)
+  t.match(await answered.json(), { error: { code: 503, data: { code: 'PORTCULLIS_LEDGER_UNAVAILABLE' } } })
+  await hear(/("id":7[,}])/)
+  t.match(heard, /"id":7[,}]/, 'the call has ended')
+  t.notMatch(heard, 'never recorded', 'and its server had no answer to repeat')
+  await database.pool.query('alter function ledger.ingest_later rename to ingest')
 })

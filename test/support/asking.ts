@@ -16,9 +16,11 @@ const envelope = (capabilities: object): object => ({ 'io.modelcontextprotocol/p
 export interface Reply { status: number, result: { resultType: string, requestState: string, inputRequests: Record<string, { method: string, params: Form }>, content: { text: string }[], isError?: boolean }, error: { code: number, message: string, data: Record<string, unknown> } }
 
 /** The fixtures that ask: `curious` speaks the session era, `asker` 2026-07-28. */
-export async function start (t: Test, curious: Record<string, unknown> = {}): Promise<TestGateway> {
+export async function start (t: Test, curious: Record<string, unknown> = {}, { audit, ...options }: Omit<NonNullable<Parameters<typeof startGateway>[1]>, 'yaml'> & { audit?: object } = {}): Promise<TestGateway> {
   return await startGateway(t, {
+    ...options,
     yaml: {
+      ...(audit === undefined ? {} : { audit }),
       upstreams: {
         curious: { command: ['node', join(fixtures, 'curious.mjs')], timeouts: { call: '20s' }, ...curious },
         asker: { command: ['node', join(fixtures, 'asker.mjs')], asks: ['elicitation', 'sampling', 'roots'] },
