@@ -8,6 +8,8 @@ import type { Gate } from './gate.ts'
 
 /** Bytes that may wait for a slow reader; what is beyond is dropped, and a reader that stays there is hung up on. */
 const maxBuffered = 1024 * 1024
+/** The same for a reader that takes up a stream again, which gets all that was kept of it at once. */
+const maxReplayed = 32 * 1024 * 1024
 /** Streams one principal may have open. */
 export const maxStreams = 100
 /** An ended stream whose reader does not let go is cut, after so many milliseconds. */
@@ -33,7 +35,7 @@ export function open (gate: Gate): (request: FastifyRequest, reply: FastifyReply
     raw.on('error', () => {}) // the client left; there is nobody to tell
     raw.writeHead(200, [...streamHeaders])
     raw.flushHeaders()
-    if (kept !== undefined) return kept.replay.resume(kept.after, { write: (text) => { raw.write(text) }, end: () => { raw.end() } })
+    if (kept !== undefined) return kept.replay.resume(kept.after, { write: (text) => writeOrCut(raw, text), end: () => { raw.end() } })
     const { upstream } = request.params as { upstream?: string }
     const remove = gate.streams.add({
       principal: request.principal,
@@ -67,6 +69,13 @@ export function close (gate: Gate): (request: FastifyRequest, reply: FastifyRepl
     gate.supervisor.endSession(request.principal.id, session.id).catch((error: unknown) => gate.log.error({ err: error }, 'instances of a session could not be ended'))
     void reply.code(204).send()
   }
+}
+
+/** A reader that does not read is cut off: it can come back for the rest, and nobody's memory fills meanwhile. */
+function writeOrCut (raw: ServerResponse, text: string): void {
+  if (raw.writableEnded || raw.destroyed) return
+  if (raw.writableLength > maxReplayed) raw.destroy()
+  else raw.write(text)
 }
 
 function write (raw: ServerResponse, text: string): boolean {

@@ -27,6 +27,8 @@ export class Replay {
   bytes = 0
   #said: { readonly at: number, readonly text: string }[] = []
   #count = 0
+  /** Number of the last event that had to make room: what comes before it cannot be sent again. */
+  #gone = 0
   #reader: Reader | undefined
 
   constructor (session: Session) {
@@ -49,8 +51,14 @@ export class Replay {
     const text = event(message, this.#idOf(at))
     this.#said.push({ at, text })
     this.bytes += text.length
+    this.#makeRoom()
     this.#reader?.write(text)
     return text
+  }
+
+  /** Whether everything after the event of that number can still be sent. */
+  has (after: number): boolean {
+    return after >= this.#gone && after <= this.#count
   }
 
   /** Nothing more is to come. */
@@ -72,6 +80,15 @@ export class Replay {
     this.bytes = 0
   }
 
+  /** An upstream that never stops talking must not fill the memory: the oldest go, but never the last. */
+  #makeRoom (): void {
+    while (this.bytes > maxSessionBytes && this.#said.length > 1) {
+      const oldest = this.#said.shift()
+      this.bytes -= oldest?.text.length ?? 0
+      this.#gone = oldest?.at ?? this.#gone
+    }
+  }
+
   #idOf (at: number): string {
     return `${this.id}_${at}`
   }
@@ -88,11 +105,12 @@ export class Replays {
     return replay
   }
 
-  /** The stream an event id is of, and its number there. Undefined for what is another session's, too old, or made up. */
+  /** The stream an event id is of, and its number there. Undefined for what is another session's, too old, no longer whole, or made up. */
   find (session: Session, eventId: string): { replay: Replay, after: number } | undefined {
     const [, id, number] = /^([\w-]{16})_(\d{1,9})$/.exec(eventId) ?? []
     const replay = this.#kept.get(id ?? '')
-    return replay === undefined || replay.session.id !== session.id ? undefined : { replay, after: Number(number) }
+    if (replay === undefined || replay.session.id !== session.id || !replay.has(Number(number))) return undefined
+    return { replay, after: Number(number) }
   }
 
   /** An ended session has nothing to take up. */

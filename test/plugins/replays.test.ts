@@ -28,6 +28,19 @@ t.test('34: what one session keeps is bounded, and the oldest makes room', async
   t.equal(big.bytes, 0)
 })
 
+t.test('T35: a stream without end keeps no more than its bound, and cannot be taken up from before that', async (t) => {
+  const replays = new Replays()
+  const alice = session('a')
+  const endless = replays.begin(alice, 0)
+  for (let i = 0; i < 40; i++) endless.add('x'.repeat(1024 * 1024))
+  t.ok(endless.bytes <= 16 * 1024 * 1024, `${endless.bytes} bytes`)
+  t.equal(replays.find(alice, `${endless.id}_3`), undefined, 'part of the rest is gone, so none of it is sent')
+  t.equal(replays.find(alice, `${endless.id}_41`), undefined, 'nor is there anything after what was never said')
+  const reading = new Reading()
+  replays.find(alice, `${endless.id}_38`)?.replay.resume(38, reading)
+  t.equal(reading.text.match(/^id: /gm)?.length, 2)
+})
+
 t.test('a stream that ended a while ago, or whose session ended, cannot be taken up', async (t) => {
   const replays = new Replays()
   const [alice, bob] = [session('a'), session('b')]
