@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 
 /** Serves the page each refusal links to: /errors/CODE, public and static. */
-export const errorPages = fp((app: FastifyInstance, _options: object, done: () => void) => {
+export const errorPages = fp(async (app: FastifyInstance) => {
   const pages = readPages(readFileSync(documentation(), 'utf8'))
   app.get('/errors/:code', (request, reply) => {
     const { code } = request.params as { code: string }
@@ -12,7 +12,6 @@ export const errorPages = fp((app: FastifyInstance, _options: object, done: () =
       ? reply.code(404).type('text/plain; charset=utf-8').send(`There is no refusal with this code. Known codes:\n${[...pages.keys()].join('\n')}\n`)
       : reply.type('text/plain; charset=utf-8').header('cache-control', 'max-age=3600').send(page)
   })
-  done()
 }, { name: 'error-pages' })
 
 /** Code → section of docs/errors.md. */
