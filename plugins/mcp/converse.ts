@@ -58,7 +58,7 @@ async function resume (gate: Gate, call: Call, id: string): Promise<Dialogue> {
   const { dialogue, instance } = parked
   const { inputResponses } = call.params
   try {
-    if (!dialogue.over) await turnOf(call, instance, dialogue, (refusal) => instance.cancel(dialogue.id, refusal))
+    if (!dialogue.over) await turnOf(call, instance, dialogue, cancelling(instance, dialogue))
   } catch (error) {
     giveUp(parked)
     throw error
@@ -67,6 +67,11 @@ async function resume (gate: Gate, call: Call, id: string): Promise<Dialogue> {
   instance.extend(dialogue.id)
   dialogue.answers(isObject(inputResponses) ? inputResponses : {})
   return dialogue
+}
+
+/** Not written where it is assigned, see send.ts. */
+function cancelling (instance: Instance, dialogue: Dialogue): (refusal: Refusal) => void {
+  return (refusal) => instance.cancel(dialogue.id, refusal)
 }
 
 /** Waits until the upstream is free for this call; `abort` ends the call if the client leaves meanwhile. */
@@ -79,7 +84,7 @@ async function turnOf (call: Call, instance: Instance, dialogue: Dialogue, abort
 
 async function listen (call: Call, instance: Instance, dialogue: Dialogue): Promise<Round> {
   if (call.givenUp !== undefined) instance.cancel(dialogue.id, call.givenUp)
-  call.cancel = (refusal) => instance.cancel(dialogue.id, refusal)
+  call.cancel = cancelling(instance, dialogue)
   const begun = performance.now()
   try {
     return await dialogue.round(listenerOf(call))

@@ -35,6 +35,21 @@ t.test('T32: two hundred calls of two users, all with id 1, never cross over', a
   t.ok(rows.every(({ principal, arguments: args }) => (args as { text: string }).text.startsWith(String(principal))), 'and each record is in its own user\'s name')
 })
 
+t.test('T34: calls with the same id and the same progress token each hear their own progress, and nothing else', async (t) => {
+  const gateway = await startGateway(t, { yaml: { limits: [{ calls: 100_000, per: 'hour', by: ['user', 'tool'] }] } })
+  const users = await Promise.all(['alice', 'bob'].map(async (name) => {
+    const token = await gateway.addUser(name, ['user'])
+    return { token, session: await sessionOf(gateway, token) }
+  }))
+  const heard = await Promise.all(Array.from({ length: 200 }, async (_, i) => {
+    const { token, session } = users[i % 2] ?? users[0] as never
+    const response = await gateway.post('/mcp/fixture', token, { jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: 'progress', arguments: {}, _meta: { progressToken: 'mine' } } }, session)
+    const messages = (await response.text()).split('\n').filter((line) => line.startsWith('data: {')).map((line) => JSON.parse(line.slice(6)) as { params?: { progressToken: unknown, progress: number } })
+    return messages.flatMap(({ params }) => params === undefined ? [] : [[params.progressToken, params.progress]])
+  }))
+  for (const own of heard) t.same(own, [['mine', 1], ['mine', 2], ['mine', 3]])
+})
+
 t.test('T36: each user has a process of their own', async (t) => {
   const gateway = await startGateway(t)
   const [alice, bob] = [await gateway.addUser('alice', ['user']), await gateway.addUser('bob', ['user'])]
