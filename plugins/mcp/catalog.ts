@@ -5,36 +5,47 @@ import type { Log } from '../../src/log.ts'
 import type { Policy } from '../../src/policy/policy.ts'
 import { lists } from '../../src/protocol/methods.ts'
 import type { ListMethod } from '../../src/protocol/methods.ts'
-import { qualify } from '../../src/protocol/names.ts'
+import { isShortened, publicNames, qualify, split } from '../../src/protocol/names.ts'
+import type { PublicNames } from '../../src/protocol/names.ts'
 import type { Instance } from '../../src/upstreams/instance.ts'
 import type { Item } from '../../src/upstreams/introduction.ts'
 import type { Supervisor } from '../../src/upstreams/supervisor.ts'
 import { ownerOf } from './owner.ts'
+import { resourceOwners } from './resource-owners.ts'
+import type { ResourceOwners } from './resource-owners.ts'
 
-/** What a principal can see of all upstreams: merged lists, and who owns a resource. */
-export interface Catalog {
+/** What the aggregated endpoint shows of one upstream. */
+export interface Shelf { readonly upstream: string, readonly items: readonly Item[] }
+
+/** What a principal can see of all upstreams, and what a name of the aggregated endpoint means. */
+export interface Catalog extends Pick<ResourceOwners, 'learn'> {
   /** The merged list of the aggregated endpoint: in the order of the config, filtered by policy, names qualified. */
-  merged (call: Call, method: ListMethod): Promise<Item[]>
+  merged (call: Call, method: ListMethod): Promise<Shelf[]>
   /** The items of one upstream's page that the principal may see. */
   visible (principal: Principal, upstream: string, method: ListMethod, items: readonly unknown[]): Item[]
-  /** The upstream that offers a resource, among those the principal can reach. */
-  ownerOf (call: Call, uri: string): Promise<Target | undefined>
+  /** What a name or URI of the aggregated endpoint stands for; a promise only where an upstream's list has to be asked. */
+  locate (call: Call, kind: Target['kind'], name: string): Target | undefined | Promise<Target | undefined>
+  /** True for a tool that the aggregated endpoint does not offer since it looks like another of the same upstream. */
+  isLookAlike (instance: Instance, tool: string): boolean
   /** False only when the tool is known not to exist. Asks nobody. */
   mayExist (call: Call, target: Target): boolean
 }
 
 export function createCatalog ({ config, policy, supervisor, log }: { config: Config, policy: Policy, supervisor: Supervisor, log: Log }): Catalog {
-  return { merged, visible, ownerOf: findOwner, mayExist }
+  /** By the list, or the tools, that the names are of: they are gone when those are. */
+  const known = new WeakMap<object, PublicNames>()
+  const owners = resourceOwners({ reached, itemsOf, allowed: (principal, target) => policy.decide(principal, target).allowed })
+  return { merged, visible, locate, isLookAlike, mayExist, learn: owners.learn }
 
-  async function merged (call: Call, method: ListMethod): Promise<Item[]> {
+  async function merged (call: Call, method: ListMethod): Promise<Shelf[]> {
     const { kind, name } = lists[method]
-    const upstreams = reached(call.principal)
-    const found = await Promise.all(upstreams.map(async (upstream) => {
-      const own = visible(call.principal, upstream, method, await itemsOf(call, upstream, method))
-      return itemsFor(call, supervisor.peek(upstream, ownerOf(call), call.era), method, own)
+    const shelves = await Promise.all(reached(call.principal).map(async (upstream) => {
+      const items = await itemsOf(call, upstream, method)
+      const own = visible(call.principal, upstream, method, items)
+      const shown = itemsFor(call, supervisor.peek(upstream, ownerOf(call), call.era), method, own)
+      return { upstream, items: kind === 'resource' ? shown : named(upstream, shown, namesOf(upstream, items)) }
     }))
-    const items = found.flatMap((own, at) => kind === 'resource' ? own : own.map((item) => ({ ...item, name: qualify(upstreams[at] ?? '', String(item['name'])) })))
-    return kind === 'resource' ? unique(items, name) : items
+    return unique(shelves, name)
   }
 
   function visible (principal: Principal, upstream: string, method: ListMethod, items: readonly unknown[]): Item[] {
@@ -45,21 +56,47 @@ export function createCatalog ({ config, policy, supervisor, log }: { config: Co
     })
   }
 
-  async function findOwner (call: Call, uri: string): Promise<Target | undefined> {
-    const upstreams = reached(call.principal)
-    for (const method of ['resources/list', 'resources/templates/list'] as const) {
-      const offered = await Promise.all(upstreams.map((upstream) => itemsOf(call, upstream, method)))
-      const at = offered.findIndex((items) => items.some((item) => offers(item, method, uri)))
-      const upstream = upstreams[at]
-      if (upstream !== undefined) return { kind: 'resource', upstream, name: uri }
+  function locate (call: Call, kind: Target['kind'], name: string): Target | undefined | Promise<Target | undefined> {
+    if (kind === 'resource') return owners.ownerOf(call, name)
+    const parts = split(name)
+    if (parts === undefined) return undefined
+    const target = { kind, upstream: parts.upstream, name: parts.name }
+    // A tool is looked up in its list anyway; only a name that is not the tool's own leads nowhere without it.
+    return (kind === 'tool' && !isShortened(name)) || !policy.reaches(call.principal, parts.upstream) ? target : lookUp(call, name, target)
+  }
+
+  async function lookUp (call: Call, shown: string, target: Target): Promise<Target | undefined> {
+    const names = namesOf(target.upstream, await itemsOf(call, target.upstream, target.kind === 'tool' ? 'tools/list' : 'prompts/list'))
+    const own = names.own.get(shown)
+    if (own !== undefined) return { ...target, name: own }
+    return names.refused.has(target.name) ? undefined : target
+  }
+
+  function isLookAlike (instance: Instance, tool: string): boolean {
+    const { tools, upstream } = instance
+    let names = known.get(tools)
+    if (names === undefined) {
+      names = publicNames(upstream, tools.keys())
+      known.set(tools, names)
     }
-    return undefined
+    return names.refused.has(tool)
   }
 
   function mayExist (call: Call, target: Target): boolean {
     if (target.kind !== 'tool') return true
     call.instance ??= supervisor.peek(target.upstream, ownerOf(call), call.era)
     return call.instance === undefined || call.instance.tools.has(target.name)
+  }
+
+  /** The names of a list of tools or prompts; the operator hears once what is left out, and why. */
+  function namesOf (upstream: string, items: readonly Item[]): PublicNames {
+    let names = known.get(items)
+    if (names === undefined) {
+      names = publicNames(upstream, items.flatMap(({ name }) => typeof name === 'string' ? [name] : []))
+      known.set(items, names)
+      for (const [name, like] of names.refused) log.warn({ upstream, name, like }, 'left out of /mcp: the name looks like another one of the same upstream, so nobody could tell which is meant')
+    }
+    return names
   }
 
   function reached (principal: Principal): string[] {
@@ -83,31 +120,15 @@ export function itemsFor (call: Call, instance: Instance | undefined, method: Li
   return method === 'tools/list' && call.era === 'legacy' && instance?.era === 'modern' ? items.map(toolForLegacy) : items
 }
 
-/** Characters a template may have to be looked at. */
-const maxTemplate = 2048
 /** A merged list does not wait longer than this for an upstream that is still starting, in milliseconds. */
 const listPatienceMs = 8_000
 
-function offers (item: Item, method: ListMethod, uri: string): boolean {
-  const given = item[lists[method].name]
-  if (typeof given !== 'string') return false
-  return method === 'resources/list' ? given === uri : fits(given, uri)
-}
-
-/** Does the URI fit the template's literal parts, in order? (RFC 6570; every expression stands for any text.) */
-function fits (template: string, uri: string): boolean {
-  if (template.length > maxTemplate) return false
-  const literals = template.split(/\{[^{}]*\}/)
-  const first = literals[0] ?? ''
-  if (!uri.startsWith(first)) return false
-  let at = first.length
-  for (const literal of literals.slice(1, -1)) {
-    const found = uri.indexOf(literal, at)
-    if (found < 0) return false
-    at = found + literal.length
-  }
-  const last = literals.at(-1) ?? ''
-  return literals.length === 1 ? uri === first : uri.length - last.length >= at && uri.endsWith(last)
+/** Under the names of the aggregated endpoint, without those that are not offered there. */
+function named (upstream: string, items: readonly Item[], { refused }: PublicNames): Item[] {
+  return items.flatMap((item) => {
+    const name = String(item['name'])
+    return refused.has(name) ? [] : [{ ...item, name: qualify(upstream, name) }]
+  })
 }
 
 async function within<T> (milliseconds: number, work: Promise<T>): Promise<T> {
@@ -120,7 +141,8 @@ async function within<T> (milliseconds: number, work: Promise<T>): Promise<T> {
   }
 }
 
-function unique (items: Item[], name: string): Item[] {
+/** The first that offers a name or URI has it. */
+function unique (shelves: readonly Shelf[], name: string): Shelf[] {
   const seen = new Set<unknown>()
-  return items.filter((item) => !seen.has(item[name]) && seen.add(item[name]))
+  return shelves.map(({ upstream, items }) => ({ upstream, items: items.filter((item) => !seen.has(item[name]) && seen.add(item[name])) }))
 }

@@ -1,10 +1,12 @@
 import type { Answered, Call } from '../../src/call.ts'
 import { ownResult } from '../../src/bridge/result.ts'
 import { Refusal } from '../../src/errors.ts'
+import { openCursor, sealCursor } from '../../src/protocol/cursors.ts'
 import { isListMethod, lists } from '../../src/protocol/methods.ts'
 import type { ListMethod } from '../../src/protocol/methods.ts'
 import type { Item } from '../../src/upstreams/introduction.ts'
 import { itemsFor } from './catalog.ts'
+import type { Shelf } from './catalog.ts'
 import type { Gate } from './gate.ts'
 import { instanceOf, send } from './send.ts'
 
@@ -16,8 +18,27 @@ export async function list (gate: Gate, call: Call): Promise<Answered> {
 }
 
 async function merged (gate: Gate, call: Call, method: ListMethod): Promise<Answered> {
-  if (call.params['cursor'] !== undefined) throw new Refusal('PORTCULLIS_INVALID_PARAMS', { message: 'params.cursor is not one of this list: it has a single page.' })
-  return answer(call, method, await gate.catalog.merged(call, method), {})
+  const { cursor } = call.params
+  const bound = { principalId: call.principal.id, method }
+  const from = cursor === undefined ? undefined : openCursor(gate.stateKey, bound, cursor)
+  if (cursor !== undefined && from === undefined) throw strayCursor()
+  const entries = (await gate.catalog.merged(call, method)).flatMap(entriesOf)
+  const begin = from === undefined ? 0 : entries.findIndex(({ upstream, offset }) => upstream === from.upstream && offset >= from.offset)
+  if (begin < 0) throw strayCursor()
+  const next = entries[begin + pageSize]
+  return answer(call, method, entries.slice(begin, begin + pageSize).map(({ item }) => item), next === undefined ? {} : { nextCursor: sealCursor(gate.stateKey, bound, next) })
+}
+
+/** Items of a merged list on one page. Most clients read the first page only, so that one holds what nearly all gateways have. */
+const pageSize = 500
+
+function entriesOf ({ upstream, items }: Shelf): { upstream: string, offset: number, item: Item }[] {
+  return items.map((item, offset) => ({ upstream, offset, item }))
+}
+
+/** The same for a cursor of somebody else, of another list, and one that was altered or led to what is gone. */
+function strayCursor (): Refusal {
+  return new Refusal('PORTCULLIS_INVALID_PARAMS', { message: 'params.cursor is not one of this list: begin again without it.' })
 }
 
 /** Filtered page by page; an empty page with a cursor is legal. */

@@ -22,7 +22,7 @@ export async function watchAll (gate: Gate, call: Call, asked: unknown): Promise
 
 async function watched (gate: Gate, call: Call, uri: string): Promise<Instance | undefined> {
   const { endpoint } = call.arrival
-  const target = endpoint === undefined ? await gate.catalog.ownerOf(call, uri) : { kind: 'resource' as const, upstream: endpoint, name: uri }
+  const target = endpoint === undefined ? await gate.catalog.locate(call, 'resource', uri) : { kind: 'resource' as const, upstream: endpoint, name: uri }
   if (target === undefined || !gate.policy.decide(call.principal, target).allowed || gate.guards.checkPatterns({ uri }, target) !== null) return undefined
   const instance = await gate.supervisor.instance(target.upstream, ownerOf(call), call.era)
   return await watch(instance, uri) ? instance : undefined

@@ -36,9 +36,10 @@ function relayTo (instance: Instance, gate: Gate, call: Call): Promise<Answered>
   return answering.then((answer) => present(answer, instance, gate, call))
 }
 
-function present (answer: Answer | Answered, instance: Instance, { config }: Gate, call: Call): Answered {
+function present (answer: Answer | Answered, instance: Instance, { config, catalog }: Gate, call: Call): Answered {
   if (!('resultType' in answer)) return answer.kind === 'error' ? errorFor(answer, instance.era, call) : answer
   if (answer.text.length > config.guards.maxResult) throw tooLarge(answer.text.length, config.guards.maxResult)
+  if (call.arrival.endpoint === undefined) catalog.learn(call, instance.upstream, answer.text)
   return { kind: 'result', text: resultFor(answer, instance.era, call.era, call.record, call.method, instance.tools.get(call.target?.name ?? '')?.['outputSchema']), toolError: answer.isError }
 }
 

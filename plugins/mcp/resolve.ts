@@ -1,7 +1,6 @@
 import type { Call, Target } from '../../src/call.ts'
 import { Refusal } from '../../src/errors.ts'
 import { isObject } from '../../src/protocol/message.ts'
-import { split } from '../../src/protocol/names.ts'
 import type { Gate, Step } from './gate.ts'
 
 const maxName = 2048
@@ -18,7 +17,7 @@ export function resolve ({ config, policy, catalog }: Pick<Gate, 'config' | 'pol
     }
     const named = nameOf(call)
     if (named === undefined) return
-    const target = endpoint !== undefined ? { kind: named.kind, upstream: endpoint, name: named.name } : locate(call, named)
+    const target = endpoint !== undefined ? { kind: named.kind, upstream: endpoint, name: named.name } : catalog.locate(call, named.kind, named.name)
     return target instanceof Promise ? target.then((found) => judge(call, found)) : judge(call, target)
   }
 
@@ -26,12 +25,6 @@ export function resolve ({ config, policy, catalog }: Pick<Gate, 'config' | 'pol
     if (target === undefined || !config.upstreams.has(target.upstream)) return
     call.target = target
     call.decision = policy.decide(call.principal, target, call.params['arguments'])
-  }
-
-  function locate (call: Call, { kind, name }: Pick<Target, 'kind' | 'name'>): Target | undefined | Promise<Target | undefined> {
-    if (kind === 'resource') return catalog.ownerOf(call, name)
-    const parts = split(name)
-    return parts === undefined ? undefined : { kind, upstream: parts.upstream, name: parts.name }
   }
 }
 

@@ -29,10 +29,16 @@ export interface Stream {
 
 const changes = new Set(['notifications/tools/list_changed', 'notifications/prompts/list_changed', 'notifications/resources/list_changed'])
 
+/** Changes of lists come in bursts; what changed within so many milliseconds is told once. */
+const settlingMs = 100
+
 /** The open streams, and which of them hears what. News of one principal's instance goes to that principal only. */
 export class Streams {
   readonly #open = new Set<Stream>()
   readonly #timer: NodeJS.Timeout
+  /** Changes of lists that are told shortly, each once, by upstream instance and list. */
+  readonly #changed = new Map<Instance, Set<string>>()
+  #telling: NodeJS.Timeout | undefined
   readonly #reaches: (principal: Principal, upstream: string) => boolean
   readonly #touch: (session: Session) => void
 
@@ -76,13 +82,14 @@ export class Streams {
 
   /** Passes on what an upstream says outside of any answer. */
   publish (instance: Instance, method: string, params: Record<string, unknown>): void {
-    if (changes.has(method)) return this.#toAll(instance, method, params, () => true)
+    if (changes.has(method)) return this.#change(instance, method)
     if (method === 'notifications/resources/updated') return this.#toAll(instance, method, params, ({ session, uris }) => typeof params['uri'] === 'string' && (session?.subscriptions.has(params['uri']) === true || uris?.has(params['uri']) === true))
     if (method === 'notifications/message') return this.#log(instance, params)
   }
 
   close (): void {
     clearInterval(this.#timer)
+    clearTimeout(this.#telling)
     for (const stream of [...this.#open]) stream.end()
   }
 
@@ -102,9 +109,30 @@ export class Streams {
     }
   }
 
+  #change (instance: Instance, method: string): void {
+    const methods = this.#changed.get(instance) ?? new Set<string>()
+    this.#changed.set(instance, methods.add(method))
+    this.#telling ??= setTimeout(() => this.#tellChanges(), settlingMs).unref()
+  }
+
+  /** Whoever sees several instances in one list hears of it once. */
+  #tellChanges (): void {
+    this.#telling = undefined
+    const changed = [...this.#changed]
+    this.#changed.clear()
+    for (const stream of this.#open) {
+      const methods = new Set(changed.flatMap(([instance, methods]) => [...methods].filter((method) => this.#concerns(stream, instance, method))))
+      for (const method of methods) stream.send(notification(method, stream.meta === undefined ? {} : { _meta: stream.meta }))
+    }
+  }
+
+  #concerns (stream: Stream, instance: Instance, method: string): boolean {
+    return hears(stream, instance, method) && this.#reaches(stream.principal, instance.upstream)
+  }
+
   #toAll (instance: Instance, method: string, params: Record<string, unknown>, concerned: (stream: Stream) => boolean): void {
     for (const stream of this.#open) {
-      if (!hears(stream, instance, method) || !this.#reaches(stream.principal, instance.upstream) || !concerned(stream)) continue
+      if (!this.#concerns(stream, instance, method) || !concerned(stream)) continue
       stream.send(notification(method, stream.meta === undefined ? params : { ...params, _meta: stream.meta }))
     }
   }

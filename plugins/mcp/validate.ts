@@ -9,7 +9,7 @@ import type { Gate, Step } from './gate.ts'
 import { ownerOf } from './owner.ts'
 
 /** validate: the tool exists, its arguments fit its own schema and the size limit, and no deny pattern matches them. */
-export function validate ({ config, supervisor, guards }: Pick<Gate, 'config' | 'supervisor' | 'guards'>): Step {
+export function validate ({ config, supervisor, guards, catalog }: Pick<Gate, 'config' | 'supervisor' | 'guards' | 'catalog'>): Step {
   return (call) => {
     const { target } = call
     if (target === undefined) return
@@ -23,11 +23,12 @@ export function validate ({ config, supervisor, guards }: Pick<Gate, 'config' | 
     call.instance = instance
     if (target.kind !== 'tool') return checkPatterns(call, target)
     const tool = instance.tools.get(target.name)
-    return tool === undefined ? instance.tool(target.name).then((found) => checkTool(call, target, found)) : checkTool(call, target, tool)
+    return tool === undefined ? instance.tool(target.name).then((found) => checkTool(instance, call, target, found)) : checkTool(instance, call, target, tool)
   }
 
-  function checkTool (call: Call, target: Target, tool: Item | undefined): void {
+  function checkTool (instance: Instance, call: Call, target: Target, tool: Item | undefined): void {
     if (tool === undefined) throw unknownTarget('tool', String(call.params['name']), 'not listed')
+    if (call.arrival.endpoint === undefined && catalog.isLookAlike(instance, target.name)) throw unknownTarget('tool', String(call.params['name']), 'look-alike')
     if (call.era === 'modern') checkParamHeaders(tool['inputSchema'], call.params['arguments'], call.arrival.headers)
     const problem = guards.checkArguments(tool['inputSchema'], call.params['arguments'])
     if (problem !== null) throw new Refusal('PORTCULLIS_INVALID_ARGUMENTS', { message: problem, rule: 'inputSchema' })

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 
+import { lookAlikes } from '../protocol/look-alike.ts'
 import { readAudit } from './audit.ts'
 import { readDocument } from './document.ts'
 import { configFile, readEnvironment } from './environment.ts'
@@ -47,6 +48,7 @@ function assemble (raw: Partial<RawConfig>, { host, port, publicUrl, ...environm
   const { file, allowUnsandboxed } = read
   const directory = dirname(file)
   const around: Surroundings = { ...read, directory, data: environment.data }
+  refuseLookAlikes(read)
   return {
     ...environment,
     file,
@@ -62,6 +64,11 @@ function assemble (raw: Partial<RawConfig>, { host, port, publicUrl, ...environm
     audit: readAudit(raw.audit, around),
     oauth: readOAuth(raw.oauth, around),
   }
+}
+
+/** Names that a person takes for one another would let one upstream pass for another; capitals are a mistake of their own. */
+function refuseLookAlikes ({ upstreams, report }: Pick<Read, 'upstreams' | 'report'>): void {
+  for (const [name, like] of lookAlikes(upstreams.filter((name) => name === name.toLowerCase()))) report.problem(['upstreams', name], `looks like "${like}": people and models could not tell the two apart. Rename one of them`, 'key')
 }
 
 /** Names under `upstreams`, also those with problems: a rule about one of them is not a mistake of its own. */

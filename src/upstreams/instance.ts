@@ -218,7 +218,10 @@ export class Instance {
     this.#lists.delete('tools/list')
     this.#toolsAt = Date.now()
     const items = await this.list('tools/list')
-    this.#tools = new Map(items.flatMap((tool) => typeof tool['name'] === 'string' ? [[tool['name'], tool]] : []))
+    const tools = new Map<string, Item>()
+    // Of two with one name it is the first: the one that lists show.
+    for (const tool of items) if (typeof tool['name'] === 'string' && !tools.has(tool['name'])) tools.set(tool['name'], tool)
+    this.#tools = tools
   }
 
   async #fetch (method: ListMethod): Promise<readonly Item[]> {

@@ -63,6 +63,7 @@ test('a file of the wrong shape is told what was expected, and the nearest known
     'no upstreams': ['limits: []', '1:1 : needs the key "upstreams"'],
     'no upstream in them': ['upstreams: {}', '1:12 upstreams: is empty: it needs at least one entry'],
     'nothing in a section': ['…limits:\n', '2:8 limits: is empty: give it a value, or remove the key (it must be a list)'],
+    'two upstreams that look alike': ['upstreams:\n  files: { command: x }\n  fi1es: { command: y }\n', '3:3 upstreams.fi1es: looks like "files": people and models could not tell the two apart. Rename one of them'],
     'an unknown section': ['…limit: []\n', '2:1 : unknown key "limit" – did you mean "limits"?'],
     'an unknown section like no other': ['…zzz: []\n', '2:1 : unknown key "zzz"; known are upstreams, roles, limits, guards, instances, audit, server'],
     'an unknown key': ['upstreams:\n  a:\n    command: x\n    timeot: 1\n', '4:5 upstreams.a: unknown key "timeot" – did you mean "timeouts"?'],
