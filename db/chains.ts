@@ -3,10 +3,10 @@ import type pg from 'pg'
 
 import type { Schema } from './schema.ts'
 
-/** Registers a chain if it is new; the number of its last record in the database, 0 when there is none. */
-export async function openChain (db: Kysely<Schema>, chain: { readonly id: string, readonly node: string, readonly openedAt: Date }): Promise<number> {
-  const { rows } = await sql<{ head: string }>`select ledger.open_chain(${chain.id}, ${chain.node}, ${chain.openedAt}) as head`.execute(db)
-  return headOf(rows[0])
+/** Registers a chain if it is new; number and hash of its last record in the database, 0 and `genesis` when there is none. */
+export async function openChain (db: Kysely<Schema>, chain: { readonly id: string, readonly node: string, readonly openedAt: Date }, genesis: Buffer): Promise<{ seq: number, hash: Buffer }> {
+  const { rows } = await sql<{ head: string, hash: Buffer | null }>`select head, hash from ledger.open_chain(${chain.id}, ${chain.node}, ${chain.openedAt}, ${genesis})`.execute(db)
+  return { seq: headOf(rows[0]), hash: rows[0]?.hash ?? genesis }
 }
 
 /** How long the server may work on one batch before the connection is given up. */
@@ -15,16 +15,17 @@ const INGEST_MS = 15_000
 /**
  * Appends lines (newline-separated) from number `first` on, all or none, and returns the head of the chain. A head
  * that is not the last of these lines says that nothing was appended, because the chain stands somewhere else.
- * `lines` goes over the wire as it is: no conversion, one parameter.
+ * `lines` goes over the wire as it is: no conversion, one parameter. `hashes` are those of the record before, and of
+ * each line.
  */
-export async function ingest (pool: pg.Pool, chain: string, first: number, lines: Buffer): Promise<number> {
-  const { rows } = await pool.query<{ head: string }>({ name: 'ledger-ingest', text: 'select ledger.ingest($1, $2, $3) as head', values: [chain, first, lines], query_timeout: INGEST_MS } as pg.QueryConfig)
+export async function ingest (pool: pg.Pool, chain: string, first: number, lines: Buffer, hashes: Buffer): Promise<number> {
+  const { rows } = await pool.query<{ head: string }>({ name: 'ledger-ingest', text: 'select ledger.ingest($1, $2, $3, $4) as head', values: [chain, first, lines, hashes], query_timeout: INGEST_MS } as pg.QueryConfig)
   return headOf(rows[0])
 }
 
-/** Writes down that the records before `first` cannot be delivered any more; returns the new head. */
-export async function noteGap (db: Kysely<Schema>, chain: string, first: number): Promise<number> {
-  const { rows } = await sql<{ head: string }>`select ledger.note_gap(${chain}, ${first}) as head`.execute(db)
+/** Writes down that the records before `first` cannot be delivered any more, and what the last of them hashed to; returns the new head. */
+export async function noteGap (db: Kysely<Schema>, chain: string, first: number, hash: Buffer): Promise<number> {
+  const { rows } = await sql<{ head: string }>`select ledger.note_gap(${chain}, ${first}, ${hash}) as head`.execute(db)
   return headOf(rows[0])
 }
 

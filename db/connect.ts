@@ -40,16 +40,11 @@ export async function openDatabase (options: DatabaseOptions): Promise<Database>
   const { log } = options
   const embedded = options.url === undefined ? await openEmbedded(options) : undefined
   const url = options.url ?? embedded?.url ?? ''
-  const pool = openPool(url, log)
+  const pool = openPool(url, log, CONNECTIONS)
   const db = new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) })
   let closing: Promise<void> | undefined
-  // kysely ends the pool only if it has run a query of its own.
-  const endPool = async (): Promise<void> => {
-    await db.destroy()
-    if (!pool.ended && !pool.ending) await pool.end()
-  }
   const close = (): Promise<void> => {
-    closing ??= endPool().then(() => embedded?.close())
+    closing ??= endPool(db, pool).then(() => embedded?.close())
     return closing
   }
   try {
@@ -62,14 +57,29 @@ export async function openDatabase (options: DatabaseOptions): Promise<Database>
   return { db, pool, url, close }
 }
 
+/** Connections of one's own to a database that is known to be there; nothing is tried before the first query. */
+export function connectLazily (url: string, log: Log | undefined, connections: number): Pick<Database, 'db' | 'pool' | 'close'> {
+  const pool = openPool(url, log, connections)
+  const db = new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) })
+  return { db, pool, close: async () => await endPool(db, pool) }
+}
+
 /** How long a server may take to accept connections before we give up. */
 const REACH_MS = 10_000
 
-function openPool (url: string, log: Log | undefined): pg.Pool {
+/** kysely ends the pool only if it has run a query of its own. */
+async function endPool (db: Kysely<Schema>, pool: pg.Pool): Promise<void> {
+  await db.destroy()
+  if (!pool.ended && !pool.ending) await pool.end()
+}
+
+const CONNECTIONS = 10
+
+function openPool (url: string, log: Log | undefined, max: number): pg.Pool {
   const pool = new pg.Pool({
     connectionString: url,
     application_name: 'portcullis',
-    max: 10,
+    max,
     connectionTimeoutMillis: 5_000,
     idleTimeoutMillis: 30_000,
     keepAlive: true,

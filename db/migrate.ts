@@ -6,12 +6,14 @@ import type { Log } from './connect.ts'
 import * as ledger from './migrations/0001_ledger.ts'
 import * as identity from './migrations/0002_identity.ts'
 import * as oauthClients from './migrations/0003_oauth_clients.ts'
+import * as ledgerChain from './migrations/0004_ledger_chain.ts'
 
 /** Every migration there is, in order. Forward only: a mistake is mended by the next one. */
 const migrations: Readonly<Record<string, Migration>> = {
   '0001_ledger': ledger,
   '0002_identity': identity,
   '0003_oauth_clients': oauthClients,
+  '0004_ledger_chain': ledgerChain,
 }
 
 /**
@@ -25,7 +27,7 @@ export async function migrate (url: string, log?: Log): Promise<void> {
   const db = new Kysely<unknown>({ dialect: new PostgresDialect({ pool }) })
   try {
     const { error, results = [] } = await migratorOf(db).migrateToLatest()
-    if (error !== undefined) throw new Error(`The database could not be brought up to date: ${messageOf(error)}`, { cause: error })
+    if (error !== undefined) throw new Error(`The database could not be brought up to date: ${messageOf(error)}${isForbidden(error) ? '. This role may not change the schema: run `portcullis db migrate` with the DATABASE_URL of its owner first' : ''}`, { cause: error })
     for (const { migrationName } of results) log?.info({ migration: migrationName }, 'database migrated')
   } finally {
     await db.destroy()
@@ -34,6 +36,11 @@ export async function migrate (url: string, log?: Log): Promise<void> {
 
 function migratorOf (db: Kysely<unknown>): Migrator {
   return new Migrator({ db, provider: { getMigrations: () => Promise.resolve({ ...migrations }) } })
+}
+
+/** SQLSTATE 42501 */
+function isForbidden (error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === '42501'
 }
 
 function messageOf (error: unknown): string {

@@ -39,6 +39,9 @@ export interface ChainTable {
   closed_at: Never<Date | null>
   last_seq: Never<string>
   last_ts: Never<Date | null>
+  last_hash: Never<Buffer | null>
+  pruned_seq: Never<string>
+  pruned_hash: Never<Buffer | null>
   gaps: Never<unknown>
 }
 

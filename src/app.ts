@@ -28,6 +28,7 @@ import type { Config } from './config/config.ts'
 import { Refusal } from './errors.ts'
 import { createGuards } from './guard/guards.ts'
 import { auditIdentity } from './ledger/identity-events.ts'
+import { ledgerSeed } from './ledger/keys.ts'
 import { openLedger } from './ledger/ledger.ts'
 import type { Ledger } from './ledger/ledger.ts'
 import { callsSince } from './ledger/query.ts'
@@ -67,7 +68,7 @@ export async function openGateway (config: Config, log: Log): Promise<Gateway> {
     const measured = createMetrics({ version, config: config.version })
     const database = own(await openDatabase({ url: config.databaseUrl, data: config.data, log }))
     const watch = own(watchDatabase(database.pool))
-    const ledger = own(openLedger({ data: config.data, database, audit: config.audit, log }))
+    const ledger = own(openLedger({ data: config.data, database, thread: { url: database.url }, seed: ledgerSeed(config.data), audit: config.audit, log }))
     const cells = openCells(config)
     const app = createApp(config, log)
     closers.unshift(() => app.close())

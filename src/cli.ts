@@ -4,6 +4,7 @@ import { check } from './commands/check.ts'
 import { auditCommands } from './commands/audit-commands.ts'
 import { clientCommands } from './commands/client.ts'
 import { connectCommand } from './commands/connect.ts'
+import { dbCommands } from './commands/db.ts'
 import { keyCommands } from './commands/key.ts'
 import { tokenCommands } from './commands/token-commands.ts'
 import { userCommands } from './commands/user-commands.ts'
@@ -51,7 +52,7 @@ function program (): Command {
     .action(async ({ config, json, allowUnsandboxed }: { config?: string, json: boolean, allowUnsandboxed: boolean }) => {
       process.exitCode = await check({ env: environment(), ...(config === undefined ? {} : { file: config }), json, allowUnsandboxed, out })
     })
-  for (const group of [userCommands, tokenCommands, clientCommands, keyCommands, auditCommands]) portcullis.addCommand(inherit(group({ env: environment(), out, configOption })))
+  for (const group of [userCommands, tokenCommands, clientCommands, keyCommands, auditCommands, dbCommands]) portcullis.addCommand(inherit(group({ env: environment(), out, configOption })))
   portcullis.addCommand(inherit(connectCommand({ env: environment(), out, configOption })))
   return portcullis
 }

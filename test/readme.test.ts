@@ -15,6 +15,7 @@ import type { Test } from 'tap'
 import { auditCommands } from '../src/commands/audit-commands.ts'
 import { clientCommands } from '../src/commands/client.ts'
 import { connectCommand } from '../src/commands/connect.ts'
+import { dbCommands } from '../src/commands/db.ts'
 import { keyCommands } from '../src/commands/key.ts'
 import { tokenCommands } from '../src/commands/token-commands.ts'
 import { userCommands } from '../src/commands/user-commands.ts'
@@ -91,6 +92,8 @@ const ways: readonly Way[] = [
   { command: /^npx portcullis client remove ci$/, shows: /^Client ci is removed\./ },
   { command: /^npx portcullis key rotate( --now)?$/, shows: /^The key [0-9a-f-]{36} signs from 20/ },
   { command: /^npx portcullis key list$/, shows: /^KEY +STATE[^]*active/ },
+  { command: /^npx portcullis audit verify$/, shows: /^Intact: \d+ records/m },
+  { command: /^npx portcullis audit key$/, shows: /^-----BEGIN PUBLIC KEY-----/m },
   { command: /^printf 'POSTGRES_PASSWORD=/, shows: /^$/ },
   { command: /^install -d -m 700 \.portcullis\/secrets /, shows: /^$/ },
 ]
@@ -120,6 +123,8 @@ const elsewhere: readonly Elsewhere[] = [
   { command: /^codex mcp add /, by: 'scripts/clients.mjs', proof: "run(bin('codex'), ['mcp', 'add'", why: 'is another program' },
   { command: /^npx @modelcontextprotocol\/inspector --cli /, by: 'scripts/clients.mjs', proof: "run(bin('mcp-inspector'), ['--cli'", why: 'downloads the Inspector' },
   { command: /^gemini mcp add /, by: 'test/commands/connect.test.ts', proof: 'shows for every client', why: 'is another program, which was not run' },
+  { command: /^npx portcullis audit prove <record>$/, by: 'test/ledger/tamper.test.ts', proof: 'auditProve({', why: 'waits for the next signature' },
+  { command: /^npx portcullis db migrate --grant portcullis_gateway$/, by: 'test/ledger/role.test.ts', proof: 'migrateDatabase(place, role)', why: 'needs a role of one\'s own, which is no part of a database' },
   { command: /^claude mcp add /, by: 'test/readme.test.ts', proof: "set('<token>'", why: 'is another program; the address and the header it is given are used here' },
 ]
 
@@ -310,7 +315,7 @@ async function programs (): Promise<Map<string, Known>> {
     for (const sub of command.commands) add(`${path} ${sub.name()}`, sub)
   }
   const context = { env: {}, out: () => {}, configOption: () => new Option('-c, --config <file>') }
-  for (const group of [userCommands, tokenCommands, clientCommands, keyCommands, auditCommands, connectCommand]) add(group(context).name(), group(context))
+  for (const group of [userCommands, tokenCommands, clientCommands, keyCommands, auditCommands, connectCommand, dbCommands]) add(group(context).name(), group(context))
   const help = async (...path: string[]): Promise<string> => (await run('bash', ['-c', 'unset NODE_OPTIONS; exec "$0" "$@"', process.execPath, cli, ...path, '--help'])).stdout
   for (const name of ['serve', 'check']) known.set(name, { flags: (await help(name)).match(/(?<=^ {2}.*)-{1,2}[a-z][a-z-]*/gm) ?? [], commands: [] })
   known.set('', { flags: ['--help', '--version'], commands: ['help', ...((await help()).match(/(?<=^ {2})[a-z]+(?= .*$)/gm) ?? [])] })

@@ -1,6 +1,9 @@
 import { Command } from 'commander'
+import { loadConfig } from '../config/config.ts'
 import { auditSearch, auditShow, auditTail } from './audit.ts'
 import type { SearchOptions } from './audit.ts'
+import { auditKey, auditProve, auditVerify, verifyProof } from './audit-verify.ts'
+import type { VerifyOptions } from './audit-verify.ts'
 import { inSession } from './session.ts'
 import type { CommandContext } from './session.ts'
 
@@ -44,7 +47,41 @@ export function auditCommands (context: CommandContext): Command {
     .action(async (record: string, { config, ...options }: Common & { json?: boolean }) => {
       await inSession(context, config, async (session) => { process.exitCode = await auditShow(session, record, options) })
     })
+  return withProofs(audit, context)
+}
+
+/** What an auditor needs to know that nothing was changed. */
+function withProofs (audit: Command, context: CommandContext): Command {
+  const { configOption, env, out } = context
+  audit.command('verify')
+    .description('prove that nothing was edited, removed, moved or cut off')
+    .option('--since <time>', 'take what was signed before as it was signed: 7d or 2026-01-31')
+    .option('--anchor <place>', 'compare with the signatures kept at this address, or in this file')
+    .option('--key <file>', 'public key of another gateway on the same database (repeatable)', collect, [])
+    .option('--json', 'for scripts')
+    .addOption(configOption())
+    .action(async ({ config, ...options }: Common & VerifyOptions) => {
+      await inSession(context, config, async (session) => { process.exitCode = await auditVerify(session, options) })
+    })
+  audit.command('prove <record>')
+    .description('print a proof about one record that needs no database')
+    .addOption(configOption())
+    .action(async (record: string, { config }: Common) => {
+      await inSession(context, config, async (session) => { process.exitCode = await auditProve(session, record) })
+    })
+  audit.command('verify-proof <file>')
+    .description('check such a proof')
+    .requiredOption('--key <file>', 'public key, as `audit key` prints it (repeatable)', collect, [])
+    .action((file: string, { key }: { key: string[] }) => { process.exitCode = verifyProof(file, key, out) })
+  audit.command('key')
+    .description('print the public key of this gateway\'s signatures')
+    .addOption(configOption())
+    .action(({ config }: Common) => auditKey(loadConfig(env, { file: config, allowUnsandboxed: true }).data, out))
   return audit
+}
+
+function collect (value: string, all: string[]): string[] {
+  return [...all, value]
 }
 
 /** Ctrl-C ends a following tail properly, so that what was opened is closed. */

@@ -1,8 +1,9 @@
 import type { Database } from '../../db/connect.ts'
 import { didYouMean } from '../config/nearest.ts'
-import { parseDuration } from '../config/units.ts'
 import { follow, markEnd, search, show } from '../ledger/query.ts'
 import type { Attempt, AttemptFilter, StoredEvent } from '../ledger/query.ts'
+import { readTime } from './options.ts'
+import { jsonOf, printable } from './printable.ts'
 
 export interface AuditCommand {
   readonly database: Pick<Database, 'db'>
@@ -100,14 +101,6 @@ function readCount (flag: string, text: string | undefined, otherwise: number): 
   return Number(text)
 }
 
-function readTime (flag: string, text: string | undefined, now: number): Date | undefined {
-  if (text === undefined) return undefined
-  const ago = parseDuration(text)
-  const time = new Date(Number.isNaN(ago) ? (/^\d{4}-\d\d-\d\d/.test(text) ? text : NaN) : now - ago)
-  if (Number.isNaN(time.getTime())) throw new Error(`${flag} ${JSON.stringify(text)} is neither how long ago (30m, 2h, 7d) nor a date (2026-11-24, 2026-11-24T08:30:00Z).`)
-  return time
-}
-
 function identify ({ chain_id: chain, seq }: Attempt): string {
   return `${chain}/${seq}`
 }
@@ -157,19 +150,4 @@ function textOf (value: unknown): string {
 
 function parsed ({ body, ...event }: StoredEvent): object {
   return { ...event, body: JSON.parse(body) as unknown }
-}
-
-/**
- * What a caller chose must not move the cursor, colour the screen, end a line or turn the direction of writing: every
- * control, format and separator character is shown by its number.
- */
-function printable (text: string): string {
-  return text.replaceAll(UNPRINTABLE, character => `\\u{${character.codePointAt(0)?.toString(16).padStart(4, '0')}}`)
-}
-
-const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Zl}\p{Zp}]/gu
-
-/** The same, so that it is still JSON: characters beyond U+FFFF as two halves. */
-function jsonOf (value: object): string {
-  return JSON.stringify(value).replaceAll(UNPRINTABLE, character => character.split('').map(half => `\\u${half.charCodeAt(0).toString(16).padStart(4, '0')}`).join(''))
 }

@@ -5,6 +5,7 @@ import { loadConfig } from '../config/config.ts'
 import type { Config } from '../config/config.ts'
 import type { Audit } from '../identity/audit.ts'
 import { auditIdentity } from '../ledger/identity-events.ts'
+import { ledgerSeed } from '../ledger/keys.ts'
 import { openLedger } from '../ledger/ledger.ts'
 import { createLogger } from '../log.ts'
 
@@ -32,7 +33,7 @@ export async function inSession ({ env, out }: CommandContext, file: string | un
   const log = createLogger({ level: 'error' })
   const database = await openDatabase({ url: config.databaseUrl, data: config.data, log })
   try {
-    const ledger = openLedger({ data: config.data, database, audit: config.audit, log })
+    const ledger = openLedger({ data: config.data, database, seed: ledgerSeed(config.data), audit: config.audit, log })
     await work({ config, database, out, audit: auditIdentity(ledger) }).finally(() => ledger.close())
   } finally {
     await database.close()

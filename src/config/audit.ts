@@ -11,6 +11,7 @@ const leastSpool = parseSize('1MiB')
 export function readAudit (raw: RawConfig['audit'], { report }: Surroundings): AuditSpec {
   const spoolMax = parseSize(raw?.spool_max ?? defaults.audit.spool_max)
   if (spoolMax < leastSpool) report.problem(['audit', 'spool_max'], 'must be at least 1MiB')
+  if (raw?.anchor !== undefined && !URL.canParse(raw.anchor)) report.problem(['audit', 'anchor'], `is not an address: ${JSON.stringify(raw.anchor)}`)
   return {
     arguments: raw?.arguments ?? defaults.audit.arguments,
     durability: raw?.durability ?? defaults.audit.durability,
@@ -18,5 +19,7 @@ export function readAudit (raw: RawConfig['audit'], { report }: Surroundings): A
     redact: present(raw?.redact).map(([, name]) => name),
     maxOutage: parseDuration(raw?.max_outage ?? defaults.audit.max_outage),
     spoolMax,
+    checkpointEvery: parseDuration(raw?.checkpoint_every ?? defaults.audit.checkpoint_every),
+    anchor: raw?.anchor,
   }
 }

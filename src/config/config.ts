@@ -160,6 +160,10 @@ export interface AuditSpec {
   readonly maxOutage: number
   /** Bytes the ledger may hold on disk for the database. */
   readonly spoolMax: number
+  /** Milliseconds after which a head that has moved is signed. */
+  readonly checkpointEvery: number
+  /** Where signed heads go beside the database and the file. */
+  readonly anchor: string | undefined
 }
 
 /** Reads the environment and upstreams.yaml. Throws one ConfigError with every problem found. */

@@ -24,7 +24,7 @@ export const defaults = {
   sandbox: { mode: 'bubblewrap', memory: '512MiB', processes: 64, file_size: '256MiB', open_files: 1024, tmp: '64MiB' },
   guards: { max_arguments: '1MiB', max_result: '16MiB' },
   instances: { total: 500, per_upstream: 500, per_user: 64 },
-  audit: { arguments: 'redacted', durability: 'fsync', on_failure: 'deny', max_outage: '5s', spool_max: '256MiB' },
+  audit: { arguments: 'redacted', durability: 'fsync', on_failure: 'deny', max_outage: '5s', spool_max: '256MiB', checkpoint_every: '60s' },
   server: { max_body: '4MiB' },
   oauth: { registration: true, client_documents: 'off' },
 } as const
@@ -137,6 +137,8 @@ const audit = mapping({}, {
   redact: list(text('the name of an argument'), { description: 'Further argument names whose values are never recorded.' }),
   max_outage: duration('How long calls go on while the database is away; the records wait on the disk.', defaults.audit.max_outage),
   spool_max: size('How much may wait on the disk.', defaults.audit.spool_max),
+  checkpoint_every: duration('How long records may lie in the database before a signature covers them.', defaults.audit.checkpoint_every),
+  anchor: Type.String({ title: 'an http:// or https:// address', pattern: '^https?://', description: 'A place outside the reach of whoever runs the database: takes each signed head as a POST, and gives them all back for a GET, one a line.' }),
 }, 'a mapping')
 
 const oauth = mapping({}, {

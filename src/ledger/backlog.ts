@@ -9,6 +9,8 @@ export interface Batch {
   readonly count: number
   /** Newline-separated. Valid until the next call of `next`. */
   readonly lines: Buffer
+  /** It begins a segment. */
+  readonly opens: boolean
 }
 
 /** 500 rows a statement is where the cost per row stops falling. */
@@ -54,14 +56,16 @@ export class Backlog {
     return this.#waiting.reduce((sum, { segment, end }) => sum + end - segment.start, ahead)
   }
 
-  /** The next records after number `head`, at most `rows`; undefined when there are none. */
-  async next (head: number, rows: number): Promise<Batch | undefined> {
+  /** The next records after number `head`, at most `rows`; undefined when there are none. `skipped` sees those before it. */
+  async next (head: number, rows: number, skipped: (batch: Batch) => void): Promise<Batch | undefined> {
     for (;;) {
-      const reader = this.#reader ?? await this.#openNext()
+      const reader = this.#reader ?? await this.#openNext(head)
       if (reader === undefined) return undefined
       if (reader.next <= reader.last && reader.offset < reader.end) {
         const batch = await this.#read(reader, head, rows)
-        if (batch !== undefined) return batch
+        if (batch.first > head) return batch
+        skipped(batch)
+        this.advance(batch)
       } else if (reader.sealed) {
         await this.#leave(reader)
       } else return undefined
@@ -91,25 +95,29 @@ export class Backlog {
     this.#done = undefined
   }
 
-  async #openNext (): Promise<Reader | undefined> {
+  async #openNext (head: number): Promise<Reader | undefined> {
     const progress = this.#waiting[0]
     if (progress === undefined) return undefined
-    const handle = await open(progress.segment.path, 'r')
+    const handle = await open(progress.segment.path, 'r').catch((error: unknown) => {
+      // Deleted by a thread that died before it could say so: the database has all of it.
+      if (!isMissing(error) || !progress.sealed || progress.last > head) throw error
+    })
+    if (handle === undefined) {
+      this.#waiting.shift()
+      return await this.#openNext(head)
+    }
     // It may have grown while the file was opened.
     const latest = this.#waiting.shift() ?? progress
     this.#reader = { ...latest, handle, offset: latest.segment.start, next: latest.segment.first }
     return this.#reader
   }
 
-  /** Undefined: only records the database has were found, and skipped. */
-  async #read (reader: Reader, head: number, rows: number): Promise<Batch | undefined> {
+  /** Either records the database has, all of them up to `head`, or such as it has not. */
+  async #read (reader: Reader, head: number, rows: number): Promise<Batch> {
     const chunk = await this.#readLines(reader)
     const skip = Math.max(0, Math.min(head, reader.last) - reader.next + 1)
     const { bytes, count } = measure(chunk, skip > 0 ? skip : Math.min(rows, reader.last - reader.next + 1))
-    const batch = { first: reader.next, count, lines: chunk.subarray(0, bytes) }
-    if (skip === 0) return batch
-    this.advance(batch)
-    return undefined
+    return { first: reader.next, count, lines: chunk.subarray(0, bytes), opens: reader.next === reader.segment.first }
   }
 
   /** At least one whole line; a line longer than the buffer makes the buffer grow. */
@@ -153,5 +161,9 @@ function measure (chunk: Buffer, most: number): { bytes: number, count: number }
 }
 
 function ignoreMissing (error: unknown): void {
-  if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error
+  if (!isMissing(error)) throw error
+}
+
+function isMissing (error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ENOENT'
 }

@@ -11,12 +11,12 @@ import type { Log } from '../log.ts'
 import { createClock } from './clock.ts'
 import { encode } from './entry.ts'
 import type { Entry } from './entry.ts'
-import { finishChain } from './finish-chain.ts'
-import { Leftovers } from './leftovers.ts'
 import { createRecordIds } from './record-id.ts'
 import { HEARTBEAT_MS, ownedHere } from './segment.ts'
 import type { Chain } from './segment.ts'
-import { Shipper } from './shipper.ts'
+import { DirectShipping } from './shipping.ts'
+import type { Shipping, ShippingFacts } from './shipping.ts'
+import { ThreadedShipping } from './shipping-thread.ts'
 import { Spool } from './spool.ts'
 import type { Io } from './segment-file.ts'
 import type { Done } from './spool.ts'
@@ -49,6 +49,8 @@ export interface LedgerStatus {
   readonly lagBytes: number
   /** Unix milliseconds; undefined: nothing was shipped yet. */
   readonly lastShippedAt: number | undefined
+  /** For how many milliseconds the database has not taken what it was given; 0: it takes it. */
+  readonly stalledMs: number
   /** False: calls are refused. */
   readonly healthy: boolean
   readonly reason?: string
@@ -58,7 +60,11 @@ export interface LedgerOptions {
   /** Data directory; the spool is in `ledger` beneath it. */
   readonly data: string
   readonly database: Pick<Database, 'db' | 'pool'>
-  readonly audit: Pick<AuditSpec, 'durability' | 'maxOutage' | 'spoolMax'>
+  /** Address of the same database: shipping gets a thread of its own. Without it this thread ships. */
+  readonly thread?: { readonly url: string }
+  readonly audit: Pick<AuditSpec, 'durability' | 'maxOutage' | 'spoolMax' | 'checkpointEvery' | 'anchor'>
+  /** 32 secret bytes that are not in the database: the key that signs the heads of the chains. */
+  readonly seed: Buffer
   readonly log: Log
   /** Name of this gateway; default the host name. */
   readonly node?: string
@@ -82,26 +88,25 @@ class SpooledLedger implements Ledger {
   readonly #clock = createClock()
   readonly #chain: Chain
   readonly #spool: Spool
-  readonly #shipper: Shipper
-  readonly #leftovers: Leftovers
+  readonly #shipping: Shipping
   readonly #heartbeat: NodeJS.Timeout
   #closing: Promise<void> | undefined
 
   constructor (options: LedgerOptions) {
-    const { data, database, audit, log, node = hostname(), io, segmentBytes } = options
+    const { data, database, thread, audit, seed, log, node = hostname(), io, segmentBytes } = options
     const directory = join(data, 'ledger')
     mkdirSync(directory, { recursive: true, mode: 0o700 })
     this.#options = options
     this.#chain = { id: randomUUID(), node, openedAt: new Date() }
     ownedHere.add(this.#chain.id)
-    this.#shipper = new Shipper({ chain: this.#chain, database, log })
-    this.#spool = new Spool({ directory, chain: this.#chain, durability: audit.durability, onProgress: progress => this.#shipper.note(progress), ...(io !== undefined && { io }), ...(segmentBytes !== undefined && { segmentBytes }) })
-    this.#leftovers = new Leftovers({ directory, own: this.#chain, database, log })
+    const plan = { data, directory, chain: this.#chain, seed, checkpointEvery: audit.checkpointEvery, anchor: audit.anchor, log }
+    this.#shipping = thread === undefined ? new DirectShipping({ ...plan, database }) : new ThreadedShipping({ ...plan, url: thread.url })
+    this.#spool = new Spool({ directory, chain: this.#chain, durability: audit.durability, onProgress: progress => this.#shipping.note(progress), ...(io !== undefined && { io }), ...(segmentBytes !== undefined && { segmentBytes }) })
     this.#heartbeat = setInterval(() => this.#spool.touch(), HEARTBEAT_MS).unref()
   }
 
   get caughtUp (): Promise<void> {
-    return this.#leftovers.done
+    return this.#shipping.caughtUp
   }
 
   append (entry: Entry, options?: { readonly force?: boolean }): void {
@@ -118,13 +123,13 @@ class SpooledLedger implements Ledger {
   }
 
   get status (): LedgerStatus {
-    const reason = this.#obstacle()
-    const own = this.#shipper.lag
-    const older = this.#leftovers.lag
+    const facts = this.#shipping.facts
+    const reason = this.#obstacle(facts)
     return {
-      lagRecords: own.records + older.records,
-      lagBytes: own.bytes + older.bytes,
-      lastShippedAt: this.#shipper.lastShippedAt || undefined,
+      lagRecords: this.#lag(facts) + facts.older.records,
+      lagBytes: facts.bytes + facts.older.bytes,
+      lastShippedAt: facts.lastShippedAt || undefined,
+      stalledMs: facts.stalledSince === 0 ? 0 : Date.now() - facts.stalledSince,
       healthy: reason === undefined,
       ...(reason !== undefined && { reason }),
     }
@@ -135,25 +140,29 @@ class SpooledLedger implements Ledger {
     return this.#closing
   }
 
+  /** Records of this chain that are written and not in the database. */
+  #lag ({ shipped }: ShippingFacts): number {
+    return Math.max(0, this.#spool.appended - shipped)
+  }
+
   #refuseIfUnavailable (): void {
-    const reason = this.#obstacle()
+    const { facts } = this.#shipping
+    const reason = this.#obstacle(facts)
     if (reason === undefined) return
     throw new Refusal('PORTCULLIS_LEDGER_UNAVAILABLE', {
-      cause: new Error(reason, { cause: this.#spool.error ?? this.#shipper.error }),
+      cause: new Error(reason, { cause: this.#spool.error ?? facts.error }),
       data: { retryAfterMs: RETRY_AFTER_SECONDS * 1000 },
       headers: { 'retry-after': String(RETRY_AFTER_SECONDS) },
     })
   }
 
   /** Why no new attempt may begin. */
-  #obstacle (): string | undefined {
+  #obstacle ({ stalledSince, bytes, older }: ShippingFacts): string | undefined {
     const { maxOutage, spoolMax } = this.#options.audit
     if (this.#closing !== undefined) return 'the ledger is closing'
     if (this.#spool.error !== undefined) return `records cannot be written: ${this.#spool.error.message}`
-    const { stalledSince } = this.#shipper
     if (stalledSince !== 0 && Date.now() - stalledSince > maxOutage) return `the database has not taken any record for ${Date.now() - stalledSince} ms`
-    const bytes = this.#shipper.lag.bytes + this.#leftovers.lag.bytes
-    if (bytes > spoolMax) return `${bytes} bytes of records wait for the database, more than audit.spoolMax`
+    if (bytes + older.bytes > spoolMax) return `${bytes + older.bytes} bytes of records wait for the database, more than audit.spoolMax`
     return undefined
   }
 
@@ -162,22 +171,16 @@ class SpooledLedger implements Ledger {
     clearInterval(this.#heartbeat)
     const failure = await this.#spool.close().then(() => undefined, (error: unknown) => error)
     if (failure !== undefined) log.error({ err: failure }, 'the last records could not be written')
-    const shipped = this.#ship(AbortSignal.timeout(CLOSE_MS)).catch((error: unknown) => {
+    const shipped = this.#shipping.finish(CLOSE_MS).catch((error: unknown) => {
       log.warn({ err: error, chain: this.#chain.id }, 'the chain could not be closed')
       return false
     })
     // A database that hangs must not keep us: its connections time out much later.
-    const closed = await Promise.race([shipped, sleep(CLOSE_MS + GRACE_MS, false, { ref: false })])
-    if (!closed) log.warn({ records: this.#shipper.lag.records }, 'records are left in the spool; they go to the database at the next start')
-    await Promise.race([Promise.all([this.#shipper.close(), this.#leftovers.close()]), sleep(GRACE_MS, undefined, { ref: false })])
+    const finished = await Promise.race([shipped, sleep(CLOSE_MS + GRACE_MS, false, { ref: false })])
+    const left = this.#lag(this.#shipping.facts)
+    if (left > 0) log.warn({ records: left }, 'records are left in the spool; they go to the database at the next start')
+    else if (!finished) log.warn({ chain: this.#chain.id }, 'the end of the chain could not be brought to every place; it is in the file of checkpoints')
+    await Promise.race([this.#shipping.close(), sleep(GRACE_MS, undefined, { ref: false })])
     ownedHere.delete(this.#chain.id)
-  }
-
-  /** An intent without an outcome at this point belongs to a call that was cut off. */
-  async #ship (signal: AbortSignal): Promise<boolean> {
-    if (!await this.#shipper.drain(signal)) return false
-    if (this.#spool.appended > 0) await finishChain(this.#options.database, this.#chain)
-    await this.#shipper.release()
-    return true
   }
 }

@@ -1,9 +1,9 @@
 import { open } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-import type { Database } from '../../db/connect.ts'
-import type { Log } from '../log.ts'
+import type { Database, Log } from '../../db/connect.ts'
 import { finishChain } from './finish-chain.ts'
+import type { Tip } from './hash-chain.ts'
 import { HEARTBEAT_MS, isOwned, listSegments } from './segment.ts'
 import type { Chain, Segment } from './segment.ts'
 import { Shipper } from './shipper.ts'
@@ -15,6 +15,8 @@ export interface LeftoversOptions {
   readonly own: Chain
   readonly database: Pick<Database, 'db' | 'pool'>
   readonly log: Log
+  /** Told of each chain that is complete, and where it ends. */
+  readonly onFinished: (chain: Chain, tip: Tip) => void
 }
 
 /** What earlier processes left in the spool: shipped in the background, each chain finished, its files deleted. */
@@ -92,8 +94,10 @@ export class Leftovers {
     try {
       if (!await shipper.drain(this.#stop.signal)) return
       if (shipper.shipped === 0) return await shipper.release()
-      const recovered = await this.#finish(chain)
-      if (recovered === undefined) return
+      const finished = await this.#finish(chain, shipper.tip)
+      if (finished === undefined) return
+      const { recovered, tip } = finished
+      this.#options.onFinished(chain, tip)
       await shipper.release()
       log.warn({ chain: chain.id, records: shipper.shipped, recovered }, 'an earlier process did not close its ledger; its records are safe, calls without an outcome are marked')
     } finally {
@@ -102,10 +106,10 @@ export class Leftovers {
     }
   }
 
-  async #finish (chain: Chain): Promise<number | undefined> {
+  async #finish (chain: Chain, known: Tip | undefined): Promise<Awaited<ReturnType<typeof finishChain>> | undefined> {
     while (!this.#stop.signal.aborted) {
       try {
-        return await finishChain(this.#options.database, chain)
+        return await finishChain(this.#options.database, chain, known)
       } catch (error) {
         this.#options.log.warn({ err: error, chain: chain.id }, 'the ledger of an earlier process cannot be closed yet')
         await sleep(1_000, undefined, { signal: this.#stop.signal }).catch(() => {})

@@ -1,6 +1,7 @@
 import { closeSync, constants, openSync, readdirSync, readFileSync, readSync, statSync, writeSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
+import { isMainThread } from 'node:worker_threads'
 
 /** The records of one start of one process. */
 export interface Chain {
@@ -106,8 +107,10 @@ const SILENCE_MS = 3 * HEARTBEAT_MS
  */
 export function isOwned ({ path, chain, owner }: Segment): boolean {
   if (owner.host === hostname() && owner.started !== '') {
-    // A container is process 1 again after a restart.
-    return owner.pid === process.pid ? ownedHere.has(chain.id) : startOf(owner.pid) === owner.started
+    if (owner.pid === process.pid && isMainThread) return ownedHere.has(chain.id)
+    // A container is process 1 again after a restart. Which ledgers are open is known to the main thread only.
+    if (startOf(owner.pid) !== owner.started) return false
+    if (owner.pid !== process.pid) return true
   }
   return Date.now() - statSync(path).mtimeMs < SILENCE_MS
 }

@@ -1,11 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
 import { ingest, isDataError, makePartitionsAhead, noteGap, openChain } from '../../db/chains.ts'
-import type { Database } from '../../db/connect.ts'
-import type { Log } from '../log.ts'
+import type { Database, Log } from '../../db/connect.ts'
 import { Backlog, BATCH_ROWS } from './backlog.ts'
 import type { Batch } from './backlog.ts'
 import { encode } from './entry.ts'
+import { genesisOf, hashesOf, HASH_BYTES } from './hash-chain.ts'
+import type { Tip } from './hash-chain.ts'
 import type { Chain } from './segment.ts'
 import type { Progress } from './spool.ts'
 
@@ -13,6 +14,8 @@ export interface ShipperOptions {
   readonly chain: Chain
   readonly database: Pick<Database, 'db' | 'pool'>
   readonly log: Log
+  /** Told after each batch. */
+  readonly onShipped?: () => void
 }
 
 /** How long records gather before they are sent: many small statements cost the database more than one larger. */
@@ -30,6 +33,10 @@ export class Shipper {
   readonly #stop = new AbortController()
   /** Number of the last record in the database; unknown until the database was asked. */
   #head: number | undefined
+  /** How far the chain was hashed, from our own files as far as they reach. */
+  #tip: Tip | undefined
+  /** The hash before each segment that still lies there, by the number of its first record. */
+  readonly #before = new Map<number, Buffer>()
   #rows = BATCH_ROWS
   #running: Promise<void> | undefined
   #hurry = false
@@ -47,6 +54,11 @@ export class Shipper {
   /** Number of the last record that is in the database. */
   get shipped (): number {
     return this.#head ?? 0
+  }
+
+  /** The last record that is in the database, with its hash; undefined before there is one. */
+  get tip (): Tip | undefined {
+    return this.#tip?.seq === this.#head ? this.#tip : undefined
   }
 
   /** Records and their bytes that are noted and not in the database. */
@@ -120,7 +132,7 @@ export class Shipper {
     if (!this.#hurry && this.#stalledSince === 0) await this.#pause(GATHER_MS)
     // A chain without records leaves no trace in the database.
     const head = this.#head ?? (this.#backlog.last === 0 ? 0 : await this.#connect())
-    const batch = await this.#backlog.next(head, this.#rows)
+    const batch = await this.#backlog.next(head, this.#rows, skipped => this.#skip(skipped))
     this.#stalledSince = batch === undefined ? 0 : this.#stalledSince || Date.now()
     if (batch !== undefined) await this.#ship(batch, head)
     return batch !== undefined
@@ -129,20 +141,47 @@ export class Shipper {
   async #connect (): Promise<number> {
     this.#stalledSince ||= Date.now()
     const { chain, database } = this.#options
-    this.#head = await openChain(database.db, chain)
-    return this.#head
+    const tip = await openChain(database.db, chain, genesisOf(chain))
+    this.#tip ??= tip
+    this.#head = tip.seq
+    return tip.seq
+  }
+
+  /** Records the database has already are hashed from our own files all the same: its word is not needed for them. */
+  #skip (batch: Batch): void {
+    if (this.#tip?.seq === batch.first - 1) this.#tip = reach(batch, this.#hashesOf(batch, this.#tip))
+  }
+
+  #hashesOf (batch: Batch, before: Tip): Buffer {
+    if (batch.opens) this.#before.set(batch.first, before.hash)
+    return hashesOf(before.hash, batch.lines)
+  }
+
+  /** Of a chain that another process began and partly shipped, the database alone knows where it stands. */
+  async #tipBefore (batch: Batch): Promise<Tip> {
+    if (this.#tip?.seq === batch.first - 1) return this.#tip
+    const { chain, database } = this.#options
+    const tip = await openChain(database.db, chain, genesisOf(chain))
+    if (tip.seq !== batch.first - 1) throw new Error(`chain ${chain.id} stands at ${tip.seq} in the database, and the next record is ${batch.first}`)
+    return tip
   }
 
   async #ship (batch: Batch, head: number): Promise<void> {
     if (Date.now() - this.#partitionsAt > PARTITIONS_MS) await this.#makePartitions()
-    const last = batch.first + batch.count - 1
-    const found = batch.first > head + 1 ? head : await this.#ingest(batch)
+    if (batch.first > head + 1) return await this.#goBack(head)
+    const before = await this.#tipBefore(batch)
+    const hashes = this.#hashesOf(batch, before)
+    const tip = reach(batch, hashes)
+    const found = await this.#ingest(batch, before, hashes)
     this.#head = found
-    if (found === last) {
+    if (found === tip.seq) {
+      this.#tip ??= tip
+      if (this.#tip.seq < tip.seq) this.#tip = tip
       this.#backlog.advance(batch)
       this.#rows = Math.min(BATCH_ROWS, this.#rows * 2)
       this.#lastShippedAt = Date.now()
       this.#stalledSince = 0
+      this.#options.onShipped?.()
     } else if (found < batch.first - 1) {
       await this.#goBack(found)
     }
@@ -155,10 +194,10 @@ export class Shipper {
   }
 
   /** The head of the chain afterwards. A record the database will not have does not hold up the others. */
-  async #ingest (batch: Batch): Promise<number> {
+  async #ingest (batch: Batch, before: Tip, hashes: Buffer): Promise<number> {
     const { chain, database, log } = this.#options
     try {
-      return await ingest(database.pool, chain.id, batch.first, batch.lines)
+      return await ingest(database.pool, chain.id, batch.first, batch.lines, hashes)
     } catch (error) {
       if (!isDataError(error)) throw error
       if (batch.count > 1) {
@@ -166,7 +205,11 @@ export class Shipper {
         return batch.first - 1
       }
       log.error({ err: error, chain: chain.id, seq: batch.first }, 'the database refuses a record; its text is kept in a record of its own')
-      return await ingest(database.pool, chain.id, batch.first, unreadable(batch))
+      const lines = unreadable(batch)
+      const replaced = hashesOf(before.hash, lines)
+      const found = await ingest(database.pool, chain.id, batch.first, lines, replaced)
+      if (found === batch.first) this.#tip = reach(batch, replaced)
+      return found
     }
   }
 
@@ -174,8 +217,10 @@ export class Shipper {
   async #goBack (head: number): Promise<void> {
     const { chain, database, log } = this.#options
     const oldest = await this.#backlog.rewind()
+    const hash = oldest === undefined ? undefined : this.#before.get(oldest)
+    this.#tip = oldest === undefined || hash === undefined ? undefined : { seq: oldest - 1, hash }
     if (oldest === undefined || oldest <= head + 1) return
-    this.#head = await noteGap(database.db, chain.id, oldest)
+    this.#head = await noteGap(database.db, chain.id, oldest, hash ?? genesisOf(chain))
     log.error({ chain: chain.id, after: head, before: oldest }, 'records that the database had are missing there, and are not in the spool any more')
   }
 
@@ -188,6 +233,11 @@ export class Shipper {
   async #pause (milliseconds: number): Promise<void> {
     await sleep(milliseconds, undefined, { signal: this.#stop.signal }).catch(() => {})
   }
+}
+
+/** Where the chain stands after the batch. */
+function reach (batch: Batch, hashes: Buffer): Tip {
+  return { seq: batch.first + batch.count - 1, hash: hashes.subarray(-HASH_BYTES) }
 }
 
 const KEPT_TEXT = 64 * 1024

@@ -9,7 +9,7 @@ import type { Test } from 'tap'
 import type { Database } from '../../db/connect.ts'
 import type { Ledger } from '../../src/ledger/ledger.ts'
 import type { Io } from '../../src/ledger/segment-file.ts'
-import { durable, intent, outcome, temporaryDirectory, testLedger, written } from '../support/ledger.ts'
+import { audit, durable, intent, outcome, temporaryDirectory, testLedger, written } from '../support/ledger.ts'
 import { testDatabase } from '../support/postgres.ts'
 
 /** Records in the table in the order of their numbers; fails when there is a gap or a duplicate. */
@@ -64,7 +64,7 @@ t.test('a full disk refuses calls, loses nothing that was acknowledged, and reco
   // The database is away, so that nothing is deleted from the spool.
   let away = true
   const pool = new Proxy(database.pool, { get: (target, name) => name === 'query' && away ? async () => { throw new Error('away') } : Reflect.get(target, name) as unknown })
-  const ledger = testLedger(t, { db: database.db, pool }, directory, { audit: { durability: 'fsync', maxOutage: 600_000, spoolMax: 1e9 }, ...(io !== undefined && { io }) })
+  const ledger = testLedger(t, { db: database.db, pool }, directory, { audit: { ...audit, maxOutage: 600_000, spoolMax: 1e9 }, ...(io !== undefined && { io }) })
   const acknowledged = await fill(ledger, 3_000)
   t.ok(acknowledged.length > 50)
   t.match(ledger.status, { healthy: false, reason: /ENOSPC/ })

@@ -6,6 +6,7 @@ import t from 'tap'
 
 import { Refusal } from '../../src/errors.ts'
 import { encode } from '../../src/ledger/entry.ts'
+import { hashesOf } from '../../src/ledger/hash-chain.ts'
 import { callsSince, search, show } from '../../src/ledger/query.ts'
 import type { CountedCall } from '../../src/ledger/query.ts'
 import { alice, audit, durable, intent, outcome, temporaryDirectory, testLedger } from '../support/ledger.ts'
@@ -221,20 +222,21 @@ t.test('a batch is taken once, only in its place, and only by a chain that was o
   const { pool } = await testDatabase(t)
   const chain = '11111111-2222-4333-8444-555555555555'
   const lines = (...records: string[]): string => records.map(record => encode({ kind: 'gateway', record }, '2026-11-24T08:00:00.000Z')).join('\n')
-  const ingest = async (first: number, text: string): Promise<unknown> => (await pool.query<{ head: string }>('select ledger.ingest($1, $2, $3) as head', [chain, first, text])).rows[0]?.head
+  const ingest = async (first: number, text: string): Promise<unknown> => (await pool.query<{ head: string }>('select ledger.ingest($1, $2, $3, $4) as head', [chain, first, text, hashesOf(Buffer.alloc(32), Buffer.from(text))])).rows[0]?.head
   await t.rejects(ingest(1, lines('a')), /was never opened/)
-  await pool.query("select ledger.open_chain($1, 'test', now())", [chain])
+  await pool.query("select ledger.open_chain($1, 'test', now(), $2)", [chain, Buffer.alloc(32)])
   t.equal(await ingest(1, lines('a', 'b')), '2')
   t.equal(await ingest(1, lines('a', 'b')), '2', 'again: nothing happens')
   t.equal(await ingest(2, lines('b', 'c')), '2', 'overlapping: nothing happens')
   t.equal(await ingest(5, lines('e')), '2', 'with a gap: nothing happens')
   t.equal(await ingest(3, lines('c') + '\n'), '3')
   await t.rejects(ingest(4, lines('d') + '\n{'), { code: '22P02' }, 'half a batch is none')
+  await t.rejects(pool.query('select ledger.ingest($1, 4, $2, $3)', [chain, lines('d'), hashesOf(Buffer.alloc(32), Buffer.from(lines('x')))]), { code: 'LG001' }, 'hashes of something else')
   const both = await Promise.all([ingest(4, lines('d')), ingest(4, lines('d'))])
   t.strictSame(both, ['4', '4'])
   const { rows } = await pool.query("select string_agg(record, '' order by seq) as records from ledger.event")
   t.strictSame(rows, [{ records: 'abcd' }])
-  const { rows: [noted] } = await pool.query('select ledger.note_gap($1, 9) as head', [chain])
+  const { rows: [noted] } = await pool.query('select ledger.note_gap($1, 9, $2) as head', [chain, Buffer.alloc(32)])
   t.strictSame(noted, { head: '8' }, 'what can never come is noted')
   t.equal(await ingest(9, lines('i')), '9')
   t.match((await pool.query('select gaps from ledger.chain')).rows, [{ gaps: [{ after: 4, before: 9 }] }])
@@ -243,9 +245,9 @@ t.test('a batch is taken once, only in its place, and only by a chain that was o
 t.test('a month nobody made a partition for gets one, and the default takes what has none', async t => {
   const { pool } = await testDatabase(t)
   const chain = '11111111-2222-4333-8444-555555555555'
-  await pool.query("select ledger.open_chain($1, 'test', now())", [chain])
+  await pool.query("select ledger.open_chain($1, 'test', now(), $2)", [chain, Buffer.alloc(32)])
   const lines = [encode({ kind: 'gateway', record: 'a' }, '2031-05-31T23:59:59.999Z'), encode({ kind: 'gateway', record: 'b' }, '2031-06-01T00:00:00.000Z')]
-  await pool.query('select ledger.ingest($1, 1, $2)', [chain, lines.join('\n')])
+  await pool.query('select ledger.ingest($1, 1, $2, $3)', [chain, lines.join('\n'), hashesOf(Buffer.alloc(32), Buffer.from(lines.join('\n')))])
   const { rows } = await pool.query('select tableoid::regclass::text as name from ledger.event order by seq')
   t.strictSame(rows, [{ name: 'ledger.event_2031_05' }, { name: 'ledger.event_default' }])
   const { rows: [made] } = await pool.query("select ledger.ensure_month('2031-06-15') as made")

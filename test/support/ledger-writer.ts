@@ -12,7 +12,7 @@ const [data = '', url = '', path = ''] = process.argv.slice(2)
 const acknowledgements = openSync(path, 'a')
 const log = createLogger({ level: 'silent' })
 const database = await openDatabase({ url, data, migrate: false })
-const ledger = openLedger({ data, database, log, audit: { durability: 'fsync', maxOutage: 60_000, spoolMax: 1e9 } })
+const ledger = openLedger({ data, database, log, thread: { url }, seed: Buffer.alloc(32, 7), audit: { durability: 'fsync', maxOutage: 60_000, spoolMax: 1e9, checkpointEvery: 60_000, anchor: undefined } })
 
 for (let caller = 0; caller < 8; caller++) call()
 

@@ -18,11 +18,14 @@ export function temporaryDirectory (t: Test): string {
 }
 
 /** The shipped defaults, in the measures of the code. */
-export const audit = { durability: 'fsync', maxOutage: 5_000, spoolMax: 256 * 1024 * 1024 } as const
+export const audit = { durability: 'fsync', maxOutage: 5_000, spoolMax: 256 * 1024 * 1024, checkpointEvery: 60_000, anchor: undefined } as const
+
+/** The secret behind the signatures of test ledgers. */
+export const seed = Buffer.alloc(32, 7)
 
 /** A ledger that is closed with the test. */
 export function testLedger (t: Test, database: Pick<Database, 'db' | 'pool'>, data: string, options: Partial<LedgerOptions> = {}): Ledger {
-  const ledger = openLedger({ data, database, audit, log: createLogger({ level: 'silent' }), node: 'test', ...options })
+  const ledger = openLedger({ data, database, audit, seed, log: createLogger({ level: 'silent' }), node: 'test', ...options })
   t.teardown(async () => await ledger.close())
   return ledger
 }

@@ -1,0 +1,38 @@
+import { Command } from 'commander'
+
+import { openDatabase } from '../../db/connect.ts'
+import { grantGateway } from '../../db/gateway-role.ts'
+import { loadConfig } from '../config/config.ts'
+import { createLogger } from '../log.ts'
+import { printable } from './printable.ts'
+import type { CommandContext } from './session.ts'
+
+/** `portcullis db …`: what the owner of the database does, so that the gateway need not be the owner. */
+export function dbCommands ({ configOption, env, out }: CommandContext): Command {
+  const db = new Command('db').description('the database, as its owner')
+  db.command('migrate')
+    .description('bring the schema up to date, and let a role run a gateway on it')
+    .option('--grant <role>', 'an existing role: it may add to the ledger, and neither change nor remove anything in it')
+    .addOption(configOption())
+    .action(async ({ config, grant }: { config?: string, grant?: string }) => {
+      const { data, databaseUrl } = loadConfig(env, { file: config, allowUnsandboxed: true })
+      await migrateDatabase({ data, databaseUrl, out }, grant)
+    })
+  return db
+}
+
+interface Place { readonly data: string, readonly databaseUrl: string | undefined, readonly out: (text: string) => void }
+
+/** `db migrate`. Throws an Error that says what to do. */
+export async function migrateDatabase ({ data, databaseUrl, out }: Place, role?: string): Promise<void> {
+  const database = await openDatabase({ url: databaseUrl, data, log: createLogger({ level: 'error' }) })
+  try {
+    out('The schema is up to date.\n')
+    if (role === undefined) return
+    const problem = await grantGateway(database.db, role)
+    if (problem !== undefined) throw new Error(`${printable(role)} cannot be the gateway's role: ${problem}. Make one that owns nothing: create role ${printable(role)} login password '…'`)
+    out(`${printable(role)} may run a gateway: it reads the ledger and adds to it, and can change nothing in it.\n`)
+  } finally {
+    await database.close()
+  }
+}

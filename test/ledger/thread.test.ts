@@ -1,0 +1,45 @@
+import { once } from 'node:events'
+import type { Worker } from 'node:worker_threads'
+
+import t from 'tap'
+
+import { durable, intent, temporaryDirectory, testLedger } from '../support/ledger.ts'
+import { until } from '../support/gateway.ts'
+import { testDatabase } from '../support/postgres.ts'
+
+t.test('a shipping thread that dies is replaced: nothing is lost, nothing comes twice, calls go on', async t => {
+  const started: Worker[] = []
+  const note = (worker: Worker): void => { started.push(worker) }
+  process.on('worker', note)
+  t.teardown(() => process.off('worker', note))
+  const database = await testDatabase(t)
+  // Small files: the thread that takes over meets some that are full, and some that its predecessor has deleted.
+  const ledger = testLedger(t, database, temporaryDirectory(t), { thread: { url: database.url }, segmentBytes: 4096 })
+  const records: string[] = []
+  const write = async (count: number): Promise<void> => {
+    for (let n = 0; n < count; n++) {
+      const record = ledger.newRecord()
+      ledger.append(intent(record))
+      records.push(record)
+      await durable(ledger)
+    }
+  }
+  for (let round = 1; round <= 3; round++) {
+    await until(() => started.length === round, 60_000)
+    const worker = started[round - 1]
+    if (worker === undefined) return t.fail(`no thread number ${round}`)
+    await write(60)
+    const gone = once(worker, 'exit')
+    await worker.terminate()
+    await gone
+    await write(20)
+    t.ok(ledger.status.healthy, 'a moment without the thread refuses no call')
+  }
+  await until(() => ledger.status.lagRecords === 0, 60_000)
+  await ledger.close()
+  t.equal(started.length, 4)
+  const { rows } = await database.pool.query<{ record: string }>("select record from ledger.event where kind = 'call' order by seq")
+  t.strictSame(rows.map(({ record }) => record), records)
+  const { rows: open } = await database.pool.query('select from ledger.chain where closed_at is null')
+  t.strictSame(open, [])
+})
