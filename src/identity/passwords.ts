@@ -49,7 +49,7 @@ export async function openPasswords (queue: Partial<HashQueueOptions> = {}): Pro
   return {
     turn: async (work) => await gate.turn(work),
     async hash (password, username) {
-      const text = readPassword(password, username)
+      const text = await readPassword(password, username)
       return await measured(async () => await argon2.hash(text, PARAMETERS))
     },
     async verify (hash, password) {
