@@ -12,7 +12,7 @@ import { freePort, launch } from './launch.mjs'
 export const program = fileURLToPath(new URL('../dist/src/cli.js', import.meta.url))
 
 const bench = fileURLToPath(new URL('.', import.meta.url)).replace(/\/$/, '')
-const password = 'only-for-this-benchmark-7c1f'
+export const password = 'only-for-this-benchmark-7c1f'
 const requestMs = 10_000
 
 /**

@@ -4,7 +4,7 @@
 //
 //   node bench/load.mjs --url http://127.0.0.1:8080/mcp/echo --token TOKEN --connections 16 --seconds 5
 //
-// Prints one JSON line. --pid and --database name whose CPU and memory to watch; --enough ends the run early, after so many answers. Exits 1 when an answer was wrong or missing, 2 when it had to be stopped by force.
+// Prints one JSON line. --pid and --database name whose CPU and memory to watch; --enough ends the run early, after so many answers; --think waits so many ms before the next call. Exits 1 when an answer was wrong or missing, 2 when it had to be stopped by force.
 import { parseArgs } from 'node:util'
 
 import { Connection } from './connection.mjs'
@@ -30,6 +30,7 @@ const { values } = parseArgs({
     'warm-up': { type: 'string', default: '0.5' },
     pad: { type: 'string' },
     enough: { type: 'string' },
+    think: { type: 'string' },
     pid: { type: 'string' },
     database: { type: 'string' },
   },
@@ -44,6 +45,7 @@ const options = {
   warmUp: Math.min(Number(values['warm-up']), longestWarmUp),
   pad: values.pad === undefined ? undefined : Number(values.pad),
   enough: Number(values.enough ?? Infinity),
+  think: Number(values.think ?? 0),
   watched: values.pid === undefined ? undefined : { root: Number(values.pid), database: values.database },
 }
 
@@ -52,9 +54,9 @@ const result = await run(options)
 process.stdout.write(JSON.stringify(result) + '\n')
 process.exit(result.errors === 0 && result.calls > 0 ? 0 : 1)
 
-async function run ({ url, era, token, connections, seconds, warmUp, pad, enough, watched }) {
+async function run ({ url, era, token, connections, seconds, warmUp, pad, enough, think, watched }) {
   const dialect = speak({ era, url, token, pad })
-  const tally = { sent: 0, right: 0, errors: 0, reasons: {}, calls: 0, bytes: 0, latencies: new Latencies(), from: Infinity, to: Infinity, stopping: false }
+  const tally = { sent: 0, right: 0, errors: 0, reasons: {}, calls: 0, bytes: 0, latencies: new Latencies(), from: Infinity, to: Infinity, think, stopping: false }
   const clients = Array.from({ length: connections }, (_, index) => ({ index, connection: new Connection(url), sequence: 0 }))
   await Promise.all(clients.map((client) => connect(client, dialect).catch((error) => blame(tally, `no session: ${error.message}`))))
   if (tally.errors > 0) return report(tally, undefined)
@@ -97,8 +99,13 @@ function next (client, dialect, check, tally) {
     const fault = error === undefined ? check(answer, id, text) : error.message
     if (fault !== '') blame(tally, fault)
     else count(tally, answer, sentAt, now)
-    if (!tally.stopping && tally.errors < mostErrors) next(client, dialect, check, tally)
+    if (tally.think === 0) goOn(client, dialect, check, tally)
+    else setTimeout(goOn, tally.think, client, dialect, check, tally)
   })
+}
+
+function goOn (client, dialect, check, tally) {
+  if (!tally.stopping && tally.errors < mostErrors) next(client, dialect, check, tally)
 }
 
 function count (tally, answer, sentAt, now) {

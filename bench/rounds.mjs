@@ -96,8 +96,8 @@ function tally (sent, { name }, result) {
 }
 
 /** One run of the load generator, a process of its own so that it can be stopped whatever happens. */
-async function runLoad ({ url, token, pid, database }, { era, connections, pad, seconds, warmUp, enough }, signal) {
-  const options = { url, token, pid, database, era, connections, pad, seconds, 'warm-up': warmUp, enough }
+export async function runLoad ({ url, token, pid, database }, { era, connections, pad, seconds, warmUp, enough, think }, signal) {
+  const options = { url, token, pid, database, era, connections, pad, seconds, 'warm-up': warmUp, enough, think }
   const args = Object.entries(options).filter(([, value]) => value !== undefined).flatMap(([name, value]) => [`--${name}`, String(value)])
   const child = spawn(process.execPath, [load, ...args], { stdio: ['ignore', 'pipe', 'pipe'], timeout: hardStopMs, killSignal: 'SIGKILL', signal })
   const texts = { stdout: '', stderr: '' }

@@ -11,10 +11,12 @@ interface Load { readonly calls: number, readonly sent: number, readonly right: 
 interface Verdict { readonly of: string, readonly verdict: string, readonly why: string }
 interface Contender { readonly name: string, readonly eras: readonly string[], start (): Promise<unknown> }
 interface Outcome { readonly runs: readonly unknown[], readonly absent: Record<string, string>, readonly ledgers: readonly unknown[], readonly faults: readonly string[] }
+interface Storm { readonly sent: number, readonly admitted: number, readonly refused: number, readonly wrong: Record<string, number> }
 
 const bench = (name: string) => new URL(`../bench/${name}`, import.meta.url)
 const { judge }: { judge: (ratioOf: (target: { of: string }) => number, platform: { measurable: boolean }) => Verdict[] } = await import(bench('targets.mjs').href)
 const { compare }: { compare: (contenders: readonly Contender[], plan: object, say: () => void) => Promise<Outcome> } = await import(bench('rounds.mjs').href)
+const { storm }: { storm: (options: object) => Promise<Storm> } = await import(bench('storm.mjs').href)
 const plan = { scenarios: ['small'], rounds: 1, seconds: 0.2, warmUp: 0, heat: 0.1, hot: 100, quietMs: 0, endsBy: 60 }
 
 t.test('the load generator counts the calls that a truthful server answers', async (t) => {
@@ -50,6 +52,26 @@ t.test('the load generator reports answers that were exchanged between callers w
   t.equal(code, 1)
   t.equal(load.right, 0)
   t.ok((load.reasons['wrong text'] ?? 0) > 0)
+})
+
+t.test('a storm comes from many addresses at once, and counts a refusal only when it says when to come back', { skip: process.platform === 'linux' ? false : 'only Linux has all of 127/8' }, async (t) => {
+  const addresses = new Set<string>()
+  const waiting: http.ServerResponse[] = []
+  const server = http.createServer((request, response) => {
+    addresses.add(request.socket.remoteAddress ?? '')
+    request.resume()
+    if (waiting.push(response) < 4) return
+    const [admitted, refused, silent, broken] = waiting
+    admitted?.end('{"access_token":"x"}')
+    refused?.writeHead(503, { 'retry-after': '2' }).end('{}')
+    silent?.writeHead(503).end('{}')
+    broken?.destroy()
+  }).listen(0, '127.0.0.1')
+  t.teardown(() => server.close())
+  await new Promise((resolve) => server.once('listening', resolve))
+  const outcome = await storm({ origin: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, username: 'a', password: 'b', logins: 4 })
+  t.match(outcome, { sent: 4, admitted: 1, refused: 1, wrong: { 'HTTP 503 without Retry-After': 1, 'connection closed before the answer': 1 } })
+  t.equal(addresses.size, 4)
 })
 
 t.test('a target is missed, never met, when a contender it needs is absent', async (t) => {

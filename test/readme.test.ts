@@ -115,6 +115,7 @@ const elsewhere: readonly Elsewhere[] = [
   { command: /^npm run unused$/, by: '.ci/run', proof: 'npx knip', why: 'takes long' },
   { command: /^bash \.ci\/run$/, by: '.ci/run', proof: 'passed, $failed failed', why: 'is what runs everything' },
   { command: /^npm run bench\b/, by: 'test/bench.test.ts', proof: "bench('rounds.mjs')", why: 'takes minutes and downloads its contenders' },
+  { command: /^npm run storm\b/, by: 'test/bench.test.ts', proof: "bench('storm.mjs')", why: 'wants the machine for itself' },
   { command: /^npm run conformance\b/, by: '.ci/run', proof: 'npm run -s conformance', why: 'takes minutes and downloads the official suite' },
   { command: /^docker compose (up|logs|exec)\b/, by: 'test/docker.test.ts', proof: "'config']", why: 'needs a Docker daemon' },
   { command: /^apt-get install -y bubblewrap util-linux( socat)?$/, by: '.ci/run', proof: 'bubblewrap socat util-linux', why: 'changes the machine' },

@@ -32,7 +32,7 @@ export function sendError (publicUrl: string): (error: FastifyError, request: Fa
   return (error, request, reply) => {
     const refusal = asRefusal(error)
     const { record } = refusal.data
-    if (refusal.status >= 500) request.server.log.error({ err: refusal.cause ?? refusal, record }, 'an /auth request failed')
+    if (isFault(refusal)) request.server.log.error({ err: refusal.cause ?? refusal, record }, 'an /auth request failed')
     const headers = refusal.status === 401 ? { ...refusal.headers, 'www-authenticate': challenge(refusal, publicUrl, '/mcp') } : refusal.headers
     return reply.code(refusal.status).headers(headers).type('application/json').send({
       error: NAMES[refusal.code] ?? 'invalid_request',
@@ -41,6 +41,14 @@ export function sendError (publicUrl: string): (error: FastifyError, request: Fa
       ...(typeof record === 'string' && { record }),
     })
   }
+}
+
+/**
+ * Something broke, which the log must tell. A 503 without a cause is the gateway holding people off as it should: a line
+ * with a stack for each costs more than the answer, in the very moment when there are too many of them.
+ */
+export function isFault (refusal: Refusal): boolean {
+  return refusal.status >= 500 && (refusal.code === 'PORTCULLIS_INTERNAL' || refusal.cause !== undefined)
 }
 
 function asRefusal (error: FastifyError): Refusal {

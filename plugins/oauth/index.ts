@@ -67,7 +67,7 @@ export async function oauth (app: FastifyInstance, { identity, database: { db },
   await app.register(async (scope) => {
     scope.setErrorHandler((error: FastifyError, _request, reply) => {
       const known = error instanceof Refusal ? error : new Refusal('PORTCULLIS_INTERNAL', { cause: error })
-      if (known.status >= 500) app.log.error({ err: known.cause ?? known }, 'a login page failed')
+      if (known.status >= 500 && known.cause !== undefined) app.log.error({ err: known.cause ?? known }, 'a login page failed')
       return reply.code(known.status).headers(known.headers).type('text/html; charset=utf-8').send(pages.message({ title: 'This does not work', text: known.message }))
     })
     interaction(scope, { provider: current, db, identity, audit, pages, publicUrl, reachable })

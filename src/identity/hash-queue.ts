@@ -39,11 +39,11 @@ export function openHashQueue (options: HashQueueOptions): HashQueue {
   }
 
   function place (): Promise<void> {
-    if (queue.length >= options.waiting) return Promise.reject(refuse('the hash queue is full'))
+    if (queue.length >= options.waiting) return Promise.reject(refuse())
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
         queue.splice(queue.indexOf(waiter), 1)
-        reject(refuse('no turn in time'))
+        reject(refuse())
       }, options.patience)
       const waiter: Waiter = { start: resolve, timer }
       queue.push(waiter)
@@ -61,14 +61,13 @@ export function openHashQueue (options: HashQueueOptions): HashQueue {
     next.start()
   }
 
-  function refuse (cause: string): Refusal {
+  function refuse (): Refusal {
     refused += 1
     const seconds = Math.ceil(options.patience / 1000)
     return new Refusal('PORTCULLIS_OVERLOADED', {
       message: `Too many people are logging in at the moment. Try again in ${seconds} seconds.`,
       headers: { 'retry-after': String(seconds) },
       data: { retryAfterMs: seconds * 1000 },
-      cause: new Error(cause),
     })
   }
 

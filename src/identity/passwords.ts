@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { availableParallelism } from 'node:os'
 
 import argon2 from 'argon2'
 
@@ -9,7 +10,8 @@ import { readPassword } from './password-rules.ts'
 /** argon2id, 19 MiB, two passes, one lane: OWASP's first choice; about 30 ms on a small core. */
 const PARAMETERS = { type: argon2.argon2id, memoryCost: 19456, timeCost: 2, parallelism: 1, hashLength: 32 } as const
 
-const QUEUE: HashQueueOptions = { running: 2, waiting: 50, patience: 2000 }
+/** One processor is left to the calls: with both of two hashing, a storm of logins makes calls several times slower. */
+const QUEUE: HashQueueOptions = { running: Math.max(1, Math.min(2, availableParallelism() - 1)), waiting: 50, patience: 2000 }
 
 /** Hashes and verifies passwords, never more than a few at once. */
 export interface Passwords {
