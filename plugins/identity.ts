@@ -10,6 +10,7 @@ import type { TokenFormat } from '../src/identity/claims.ts'
 import { openIdentity } from '../src/identity/identity.ts'
 import type { Identity } from '../src/identity/identity.ts'
 import type { SigningKeys } from '../src/identity/signing-keys.ts'
+import type { IdentityTally } from '../src/identity/tally.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -21,12 +22,13 @@ export interface IdentityPluginOptions {
   readonly database: Database
   readonly config: Pick<Config, 'data'> & { readonly server: Pick<Config['server'], 'publicUrl'>, readonly audit: Pick<Config['audit'], 'maxOutage'> }
   readonly audit: Audit
+  readonly tally?: IdentityTally
   /** The clock, in Unix milliseconds; Date.now unless a test says otherwise. */
   readonly now?: () => number
 }
 
 /** app.identity: users, tokens and keys, and the listener that hears when they change. Closed with the app. */
-export const identity = fp(async (app: FastifyInstance, { database, config, audit, now }: IdentityPluginOptions) => {
+export const identity = fp(async (app: FastifyInstance, { database, config, audit, tally, now }: IdentityPluginOptions) => {
   const opened = await openIdentity({
     database,
     data: config.data,
@@ -34,6 +36,7 @@ export const identity = fp(async (app: FastifyInstance, { database, config, audi
     maxStale: config.audit.maxOutage,
     audit,
     log: app.log,
+    ...(tally !== undefined && { tally }),
     ...(now !== undefined && { now }),
     openFormat: async (keys) => await openFormat(app, config.server.publicUrl, keys),
   })

@@ -33,6 +33,7 @@ import { openLedger } from './ledger/ledger.ts'
 import type { Ledger } from './ledger/ledger.ts'
 import { callsSince } from './ledger/query.ts'
 import type { Log } from './log.ts'
+import { countIdentity } from './metrics/identity-events.ts'
 import { createMetrics } from './metrics/metrics.ts'
 import type { Metrics } from './metrics/metrics.ts'
 import { compilePolicy } from './policy/policy.ts'
@@ -157,7 +158,7 @@ const ANY_TOKEN = { tokenId: '', tokenKind: 'access', clientId: '', scopes: null
 
 /** Registers the scopes. What they share they find in the gate; they never meet one another. */
 async function compose (app: FastifyInstance, { config, log, database, watch, ledger, measured, cells, life }: Parts): Promise<Gate> {
-  const audit = auditIdentity(ledger, ({ kind, outcome }) => { if (kind === 'login') measured.login(outcome === 'ok' ? 'ok' : outcome === 'limited' ? 'locked' : 'refused') })
+  const audit = auditIdentity(ledger, countIdentity(measured))
   const { publicUrl } = config.server
   app.setErrorHandler(sendError(publicUrl))
   app.setNotFoundHandler(() => { throw new Refusal('PORTCULLIS_NOT_FOUND') })
@@ -166,7 +167,7 @@ async function compose (app: FastifyInstance, { config, log, database, watch, le
   app.addHook('onRequest', origin(config))
   await app.register(underPressure, { maxEventLoopDelay: maxLoopDelayMs, pressureHandler: () => { throw new Refusal('PORTCULLIS_OVERLOADED', { headers: { 'retry-after': '2' }, data: { retryAfterMs: 2000 } }) } })
   await app.register(limits, { config, metrics: measured })
-  await app.register(identity, { database, config, audit })
+  await app.register(identity, { database, config, audit, tally: measured })
   await caughtUp(ledger, log)
   await app.limits.restore((ms) => callsSince(database, ms))
 
@@ -193,7 +194,7 @@ async function compose (app: FastifyInstance, { config, log, database, watch, le
   await app.register(wellKnown, { identity: app.identity, publicUrl })
   await app.register(metrics, { registry: measured.registry, authenticateAdmin: adminOnly(app.identity) })
   await app.register(auth, { identity: app.identity, config, audit })
-  await app.register(oauth, { identity: app.identity, database, config, audit, reachable: (user) => [...config.upstreams.keys()].filter((upstream) => policy.reaches({ ...user, ...ANY_TOKEN }, upstream)) })
+  await app.register(oauth, { identity: app.identity, database, config, audit, tally: measured, reachable: (user) => [...config.upstreams.keys()].filter((upstream) => policy.reaches({ ...user, ...ANY_TOKEN }, upstream)) })
   await app.register(mcp, { gate, identity: app.identity })
   return gate
 }

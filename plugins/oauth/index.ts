@@ -10,10 +10,11 @@ import type { Database } from '../../db/connect.ts'
 import type { Config } from '../../src/config/config.ts'
 import { Refusal } from '../../src/errors.ts'
 import type { Identity } from '../../src/identity/identity.ts'
+import type { IdentityTally } from '../../src/identity/tally.ts'
 import { interaction } from './interaction.ts'
 import type { InteractionOptions } from './interaction.ts'
 import { mount } from './mount.ts'
-import { noteEnd } from './note-end.ts'
+import { grantName, noteEnd } from './grant-events.ts'
 import { openPages, uiFolder } from './pages.ts'
 import { openProvider } from './provider.ts'
 import type { ProviderOptions } from './provider.ts'
@@ -22,11 +23,12 @@ import { revokeAccessTokens } from './revoke.ts'
 export interface OAuthOptions extends Pick<InteractionOptions, 'reachable' | 'audit'> {
   readonly identity: Pick<Identity, 'claims' | 'onKeyChange'> & ProviderOptions['identity'] & InteractionOptions['identity']
   readonly database: Pick<Database, 'db'>
+  readonly tally: Pick<IdentityTally, 'tokenIssued'>
   readonly config: Pick<Config, 'oauth'> & { readonly server: Pick<Config['server'], 'publicUrl'> }
 }
 
 /** The door: the authorization server that clients find by themselves, and the pages where people let them in. */
-export async function oauth (app: FastifyInstance, { identity, database: { db }, config, audit, reachable }: OAuthOptions): Promise<void> {
+export async function oauth (app: FastifyInstance, { identity, database: { db }, config, audit, tally, reachable }: OAuthOptions): Promise<void> {
   const pages = openPages()
   const vouched = randomUUID()
   const { publicUrl } = config.server
@@ -35,6 +37,7 @@ export async function oauth (app: FastifyInstance, { identity, database: { db },
     const opened = openProvider({ identity, db, publicUrl, audit, pages, vouched, spec: config.oauth })
     opened.on('server_error', (_ctx, error) => app.log.error({ err: error }, 'the authorization server failed'))
     opened.on('grant.revoked', (ctx, grantId) => { noteEnd(audit, ctx, grantId) })
+    opened.on('grant.success', (ctx) => { tally.tokenIssued(grantName(ctx)) })
     revokeAccessTokens(opened, identity)
     return opened
   }

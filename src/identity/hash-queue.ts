@@ -15,6 +15,8 @@ export interface HashQueueOptions {
   readonly waiting: number
   /** How long one waits at most, in milliseconds. */
   readonly patience: number
+  /** Somebody was turned away. */
+  readonly onRefused?: () => void
 }
 
 interface Waiter { start: () => void, readonly timer: NodeJS.Timeout }
@@ -63,6 +65,7 @@ export function openHashQueue (options: HashQueueOptions): HashQueue {
 
   function refuse (): Refusal {
     refused += 1
+    options.onRefused?.()
     const seconds = Math.ceil(options.patience / 1000)
     return new Refusal('PORTCULLIS_OVERLOADED', {
       message: `Too many people are logging in at the moment. Try again in ${seconds} seconds.`,

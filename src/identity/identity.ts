@@ -28,6 +28,7 @@ import type { SigningKeys } from './signing-keys.ts'
 import { Standings } from './standing.ts'
 import type { ChangeListener } from './standing.ts'
 import { reach } from './store.ts'
+import type { IdentityTally } from './tally.ts'
 import { addFirstUser } from './users.ts'
 
 export interface Identity {
@@ -92,6 +93,7 @@ export interface IdentityOptions {
   /** How long remembered identities may be used while the database is silent, in milliseconds. */
   readonly maxStale: number
   readonly audit: Audit
+  readonly tally?: IdentityTally
   readonly log: Pick<Log, 'warn' | 'error'>
   /** Signs and verifies access tokens with these keys. */
   readonly openFormat: (keys: SigningKeys) => TokenFormat | Promise<TokenFormat>
@@ -109,7 +111,7 @@ export async function openIdentity (options: IdentityOptions): Promise<Identity>
   const master = openMasterKey(options.data)
   const keys = await openSigningKeys({ db, master, now })
   const format = await options.openFormat(keys)
-  const passwords = await openPasswords()
+  const passwords = await openPasswords({ onRefused: () => options.tally?.login('busy') })
   const standings = new Standings({
     load: async (id) => (await reach(async () => await loadStates(db, [id], new Date(now()))))[0],
     now,
@@ -129,7 +131,7 @@ export async function openIdentity (options: IdentityOptions): Promise<Identity>
   })
   const authenticator = openAuthenticator({ db, standings, keys, format, publicUrl, now })
   const tokens = { db, audit, now }
-  const issue = { format, issuer: publicUrl, audience: `${publicUrl}/mcp`, now }
+  const issue = { format, issuer: publicUrl, audience: `${publicUrl}/mcp`, now, tally: options.tally }
   const logins = { ...issue, db, passwords, audit, attemptsKey: master.deriveKey('login-attempts') }
 
   const flush = async (): Promise<void> => {

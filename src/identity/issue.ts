@@ -6,6 +6,7 @@ import { CLOCK_TOLERANCE } from './claims.ts'
 import type { TokenFormat } from './claims.ts'
 import { hashToken } from './personal-token.ts'
 import type { Store } from './store.ts'
+import type { IdentityTally, TokenGrant } from './tally.ts'
 
 /** What POST /auth/login and /auth/refresh answer (RFC 6749 section 5.1). */
 export interface TokenPair {
@@ -44,6 +45,7 @@ export interface IssueDeps {
   readonly issuer: string
   readonly audience: string
   readonly now: () => number
+  readonly tally?: IdentityTally | undefined
 }
 
 function newGrant (userId: string, tokenVersion: number, now: number): Grant {
@@ -59,7 +61,7 @@ export async function issueRefresh (db: Parameters<typeof insertRefresh>[0], gra
 }
 
 /** The pair for a grant whose refresh token is already stored. */
-export function issuePair ({ format, issuer, audience, now }: IssueDeps, grant: Grant, refreshToken: string): TokenPair {
+export function issuePair ({ format, issuer, audience, now, tally }: IssueDeps, grant: Grant, refreshToken: string, how: TokenGrant): TokenPair {
   const iat = Math.floor(now() / 1000)
   const accessToken = format.sign({
     iss: issuer,
@@ -73,12 +75,13 @@ export function issuePair ({ format, issuer, audience, now }: IssueDeps, grant: 
     gid: grant.gid,
     tv: grant.tokenVersion,
   })
+  tally?.tokenIssued(how)
   return { access_token: accessToken, token_type: 'Bearer', expires_in: ACCESS_LIFE, refresh_token: refreshToken, scope: grant.scope }
 }
 
 export async function startGrant (deps: IssueDeps & { readonly db: Store }, userId: string, tokenVersion: number): Promise<TokenPair> {
   const grant = newGrant(userId, tokenVersion, deps.now())
-  return issuePair(deps, grant, await issueRefresh(deps.db, grant, deps.now()))
+  return issuePair(deps, grant, await issueRefresh(deps.db, grant, deps.now()), 'password')
 }
 
 export function refreshId (token: string): string {

@@ -31,7 +31,7 @@ type Outcome =
  */
 export async function refresh (deps: RefreshDeps, token: string, source: string): Promise<TokenPair> {
   const outcome = await reach(async () => await redeem(deps, token))
-  if (outcome.kind === 'renewed') return issuePair(deps, outcome.grant, outcome.token)
+  if (outcome.kind === 'renewed') return issuePair(deps, outcome.grant, outcome.token, 'refresh_token')
   const record = outcome.kind === 'reused' ? noteReuse(deps, outcome.user, source) : undefined
   throw new Refusal('PORTCULLIS_INVALID_TOKEN', {
     message: 'The refresh token is not valid any more. Log in again with POST /auth/login.',

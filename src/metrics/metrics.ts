@@ -1,6 +1,7 @@
 import { collectDefaultMetrics, Gauge, Registry } from 'prom-client'
 
 import type { RefusalCode } from '../errors.ts'
+import type { TokenGrant } from '../identity/tally.ts'
 import { counters, durationBounds, gauges, histograms } from './definitions.ts'
 import { CounterFamily, HistogramFamily } from './series.ts'
 import type { Observations, Tally } from './series.ts'
@@ -36,7 +37,11 @@ export interface Metrics {
   refusal (code: RefusalCode): void
   /** `rule` is the name of a limit in the configuration. */
   limit (rule: string, result: 'allowed' | 'exceeded'): void
-  login (result: 'ok' | 'refused' | 'locked'): void
+  login (result: 'ok' | 'refused' | 'locked' | 'busy'): void
+  tokenIssued (grant: TokenGrant): void
+  registration (): void
+  /** A used refresh token or code came again. */
+  tokenReuse (): void
   restart (upstream: string, reason: string): void
   noise (upstream: string): void
   dropped (upstream: string, reason: string): void
@@ -55,6 +60,9 @@ export function createMetrics ({ version, config = '', process: own = true }: Me
   const refusals = family(counters.refusals)
   const limits = family(counters.limits)
   const logins = family(counters.logins)
+  const tokens = family(counters.tokens)
+  const registrations = family<string>(counters.registrations).labels()
+  const reuse = family<string>(counters.reuse).labels()
   const restarts = family(counters.restarts)
   const noise = family(counters.noise)
   const dropped = family(counters.dropped)
@@ -70,6 +78,9 @@ export function createMetrics ({ version, config = '', process: own = true }: Me
     refusal: code => { refusals.labels(code).value++ },
     limit: (rule, result) => { limits.labels(rule, result).value++ },
     login: result => { logins.labels(result).value++ },
+    tokenIssued: grant => { tokens.labels(grant).value++ },
+    registration: () => { registrations.value++ },
+    tokenReuse: () => { reuse.value++ },
     restart: (upstream, reason) => { restarts.labels(upstream, reason).value++ },
     noise: upstream => { noise.labels(upstream).value++ },
     dropped: (upstream, reason) => { dropped.labels(upstream, reason).value++ },

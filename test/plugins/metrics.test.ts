@@ -78,6 +78,10 @@ t.test('every other count has its labels', async t => {
   metrics.refusal('PORTCULLIS_BLOCKED')
   metrics.limit('60 per hour by user, tool', 'exceeded')
   metrics.login('refused')
+  metrics.login('busy')
+  metrics.tokenIssued('device_code')
+  metrics.registration()
+  metrics.tokenReuse()
   metrics.restart('files', 'exit')
   metrics.noise('files')
   metrics.dropped('files', 'unknown id')
@@ -87,6 +91,10 @@ t.test('every other count has its labels', async t => {
     'portcullis_refusals_total{code="PORTCULLIS_BLOCKED"} 2',
     'portcullis_limits_total{rule="60 per hour by user, tool",result="exceeded"} 1',
     'portcullis_logins_total{result="refused"} 1',
+    'portcullis_logins_total{result="busy"} 1',
+    'portcullis_tokens_issued_total{grant="device_code"} 1',
+    'portcullis_client_registrations_total 1',
+    'portcullis_token_reuse_total 1',
     'portcullis_instance_restarts_total{upstream="files",reason="exit"} 1',
     'portcullis_stdout_noise_total{upstream="files"} 1',
     'portcullis_dropped_messages_total{upstream="files",reason="unknown id"} 1',
