@@ -72,7 +72,8 @@ export async function touchPersonalTokens (db: Kysely<Schema>, used: ReadonlyMap
     from unnest(${ids}::uuid[], ${times}::timestamptz[]) as u (id, at) where t.id = u.id`.execute(db)
 }
 
-function personalTokens (db: Kysely<Schema>) {
+/** Of whom, and everything but the secret. */
+export function personalTokens (db: Kysely<Schema>) {
   return db.selectFrom('personal_access_tokens as t').innerJoin('users', 'users.id', 't.user_id').select([
     't.id', 't.user_id as userId', 'users.username', 't.name', 't.prefix', 't.scopes',
     't.created_at as createdAt', 't.expires_at as expiresAt', 't.last_used_at as lastUsedAt', 't.revoked_at as revokedAt',

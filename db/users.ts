@@ -144,7 +144,8 @@ async function insertRoles (trx: Db, userId: string, roles: readonly string[]): 
   await trx.insertInto('user_roles').values(rows).onConflict((conflict) => conflict.doNothing()).execute()
 }
 
-function users (db: Db) {
+/** With their roles, whoever granted them. */
+export function users (db: Db) {
   return db.selectFrom('users').select([
     'users.id', 'users.username', 'users.disabled', 'users.token_version as tokenVersion',
     sql<string[]>`array(select distinct r.role from user_roles r where r.user_id = users.id order by r.role)`.as('roles'),

@@ -7,6 +7,7 @@ import { watchDatabase } from '../db/watch.ts'
 import type { DatabaseWatch } from '../db/watch.ts'
 import { adminOnly } from '../plugins/admin-only.ts'
 import { sendError } from '../plugins/auth/errors.ts'
+import { admin } from '../plugins/admin/index.ts'
 import { auth } from '../plugins/auth/index.ts'
 import { errorPages } from '../plugins/error-pages.ts'
 import { health } from '../plugins/health.ts'
@@ -195,6 +196,7 @@ async function compose (app: FastifyInstance, { config, log, database, watch, le
   await app.register(metrics, { registry: measured.registry, authenticateAdmin: adminOnly(app.identity) })
   await app.register(auth, { identity: app.identity, config, audit })
   await app.register(oauth, { identity: app.identity, database, config, audit, tally: measured, reachable: (user) => [...config.upstreams.keys()].filter((upstream) => policy.reaches({ ...user, ...ANY_TOKEN }, upstream)) })
+  await app.register(admin, { identity: app.identity, administration: app.identity.administer([...config.roles.keys()]) })
   await app.register(mcp, { gate, identity: app.identity })
   return gate
 }

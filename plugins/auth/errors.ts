@@ -53,7 +53,7 @@ export function isFault (refusal: Refusal): boolean {
 
 function asRefusal (error: FastifyError): Refusal {
   if (error instanceof Refusal) return error
-  if (error.validation !== undefined) return new Refusal('PORTCULLIS_INVALID_REQUEST', { message: describe(error.validation[0]) })
+  if (error.validation !== undefined) return new Refusal('PORTCULLIS_INVALID_REQUEST', { message: describe(error.validation[0], PARTS[error.validationContext ?? 'body'] ?? 'request') })
   const isClientFault = error.statusCode !== undefined && error.statusCode < 500
   return new Refusal(FASTIFY[error.code] ?? (isClientFault ? 'PORTCULLIS_INVALID_REQUEST' : 'PORTCULLIS_INTERNAL'), {
     ...(isClientFault && FASTIFY[error.code] === undefined && { message: 'The request cannot be read: send a JSON object with content-type application/json.' }),
@@ -61,12 +61,15 @@ function asRefusal (error: FastifyError): Refusal {
   })
 }
 
+/** Where Fastify found it → words. */
+const PARTS: Readonly<Record<string, string>> = { body: 'body', querystring: 'query' }
+
 type Fault = NonNullable<FastifyError['validation']>[number]
 
 /** One sentence: which member, what it should be. Names of unknown members are cut, since somebody may have put a secret there. */
-function describe (fault: Fault | undefined): string {
+function describe (fault: Fault | undefined, part: string): string {
   const member = fault?.instancePath?.slice(1).replaceAll('/', '.') ?? ''
-  const subject = member === '' ? 'The body' : `"${member}" in the body`
+  const subject = member === '' ? `The ${part}` : `"${member}" in the ${part}`
   if (fault?.keyword === 'additionalProperties') return `${subject} has a member that is not known here: ${JSON.stringify(String(fault.params.additionalProperty).slice(0, 24))}.`
   if (fault?.keyword === 'required') return `${subject} needs the member "${String(fault.params.missingProperty)}".`
   return `${subject} ${fault?.message ?? 'is not valid'}.`

@@ -19,5 +19,5 @@ export function grants (app: FastifyInstance, { identity }: AuthOptions): void {
 }
 
 function onWire (grant: OpenGrant): object {
-  return { id: grant.id, client_id: grant.clientId, name: grant.name, started_at: grant.startedAt, last_used_at: grant.lastUsedAt, expires_at: grant.expiresAt }
+  return { id: grant.id, client_id: grant.clientId, name: grant.name, host: grant.host ?? null, verified: grant.isLogin || grant.host !== undefined, resources: grant.resources, started_at: grant.startedAt, last_used_at: grant.lastUsedAt, expires_at: grant.expiresAt }
 }

@@ -11,6 +11,8 @@ import type { Config } from '../../src/config/config.ts'
 import { Refusal } from '../../src/errors.ts'
 import type { Identity } from '../../src/identity/identity.ts'
 import type { IdentityTally } from '../../src/identity/tally.ts'
+import { account } from './account.ts'
+import type { AccountOptions } from './account.ts'
 import { interaction } from './interaction.ts'
 import type { InteractionOptions } from './interaction.ts'
 import { mount } from './mount.ts'
@@ -21,7 +23,7 @@ import type { ProviderOptions } from './provider.ts'
 import { revokeAccessTokens } from './revoke.ts'
 
 export interface OAuthOptions extends Pick<InteractionOptions, 'reachable' | 'audit'> {
-  readonly identity: Pick<Identity, 'claims' | 'onKeyChange'> & ProviderOptions['identity'] & InteractionOptions['identity']
+  readonly identity: Pick<Identity, 'claims' | 'onKeyChange'> & ProviderOptions['identity'] & InteractionOptions['identity'] & AccountOptions['identity']
   readonly database: Pick<Database, 'db'>
   readonly tally: Pick<IdentityTally, 'tokenIssued'>
   readonly config: Pick<Config, 'oauth'> & { readonly server: Pick<Config['server'], 'publicUrl'> }
@@ -73,6 +75,7 @@ export async function oauth (app: FastifyInstance, { identity, database: { db },
       if (known.status >= 500 && known.cause !== undefined) app.log.error({ err: known.cause ?? known }, 'a login page failed')
       return reply.code(known.status).headers(known.headers).type('text/html; charset=utf-8').send(pages.message({ title: 'This does not work', text: known.message }))
     })
+    account(scope, { identity, pages, publicUrl })
     interaction(scope, { provider: current, db, identity, audit, pages, publicUrl, reachable })
     await Promise.resolve()
   })

@@ -121,7 +121,8 @@ export function interaction (app: FastifyInstance, options: InteractionOptions):
 
 const CANCELLED: InteractionResults = { error: 'access_denied', error_description: 'the person said no' }
 
-const LOGINS = {
+/** Of every form that takes a password, from one address. */
+export const LOGINS = {
   rateLimit: {
     max: 10,
     timeWindow: 60_000,

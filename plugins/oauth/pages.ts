@@ -8,6 +8,8 @@ export interface Pages {
   consent (page: ConsentPage): string
   device (page: DevicePage): string
   message (page: MessagePage): string
+  accountLogin (page: AccountLoginPage): string
+  account (page: AccountPage): string
 }
 
 interface Form {
@@ -54,6 +56,33 @@ export interface MessagePage {
   readonly hint?: string
 }
 
+export interface AccountLoginPage {
+  readonly csrf: string
+  /** Somebody has just logged out. */
+  readonly done: boolean
+  readonly username?: string
+  readonly error?: string
+}
+
+export interface AccountRow {
+  readonly title: string
+  readonly note: string | undefined
+  readonly facts: readonly string[]
+  /** Where the form that ends it goes. */
+  readonly action: string
+}
+
+export interface AccountPage {
+  readonly csrf: string
+  readonly user: string
+  /** What was just done, in words. */
+  readonly done: string | undefined
+  readonly error: string | undefined
+  readonly programs: readonly AccountRow[]
+  readonly logins: readonly AccountRow[]
+  readonly tokens: readonly AccountRow[]
+}
+
 /** ui/ stands beside plugins/ in the sources, and one level further up when built into dist/. */
 export function uiFolder (): string {
   const built = import.meta.url.includes('/dist/plugins/')
@@ -64,5 +93,5 @@ export function uiFolder (): string {
 export function openPages (): Pages {
   const eta = new Eta({ views: uiFolder(), cache: true, autoEscape: true })
   const page = <Values extends object>(name: string) => (values: Values): string => eta.render(`./${name}`, { error: undefined, hint: undefined, username: undefined, ...values })
-  return { login: page<LoginPage>('login'), consent: page<ConsentPage>('consent'), device: page<DevicePage>('device'), message: page<MessagePage>('message') }
+  return { login: page<LoginPage>('login'), consent: page<ConsentPage>('consent'), device: page<DevicePage>('device'), message: page<MessagePage>('message'), accountLogin: page<AccountLoginPage>('account-login'), account: page<AccountPage>('account') }
 }

@@ -34,7 +34,7 @@ export function clientCommands (context: CommandContext): Command {
     }))
   client.command('remove <name>').description('remove a program that acts by itself; refused everywhere within a second').addOption(configOption())
     .action(async (name: string, { config }: Common) => await inSession(context, config, async ({ database, audit, out }) => {
-      await removeMachineClient({ db: database.db, audit }, name, 'cli')
+      await removeMachineClient({ db: database.db, audit }, name, { source: 'cli' })
       out(`Client ${name} is removed.\n`)
     }))
   return client

@@ -2,13 +2,10 @@ import { Command } from 'commander'
 
 import { listKeys } from '../../db/keys.ts'
 import { openMasterKey } from '../identity/master-key.ts'
-import { rotateKey } from '../identity/signing-keys.ts'
+import { PUBLISHED_AHEAD, rotateKey } from '../identity/signing-keys.ts'
 import { inSession } from './session.ts'
 import type { CommandContext } from './session.ts'
 import { table } from './table.ts'
-
-/** How long a key is published before it signs, in milliseconds: whoever caches the public keys has seen it by then. */
-const AHEAD = 3_600_000
 
 /** `portcullis key …` */
 export function keyCommands (context: CommandContext): Command {
@@ -19,7 +16,7 @@ export function keyCommands (context: CommandContext): Command {
     .option('--now', 'sign with it at once (when the old one may be in wrong hands)')
     .addOption(configOption())
     .action(async ({ config, now }: { config?: string, now?: boolean }) => await inSession(context, config, async ({ database, config: { data }, audit, out }) => {
-      const notBefore = new Date(Date.now() + (now === true ? 0 : AHEAD))
+      const notBefore = new Date(Date.now() + (now === true ? 0 : PUBLISHED_AHEAD))
       const kid = await rotateKey({ db: database.db, master: openMasterKey(data) }, notBefore)
       audit({ kind: 'token', source: 'cli', outcome: 'ok', detail: { action: 'rotate key', kid } })
       out(`The key ${kid} signs from ${notBefore.toISOString()} on, within a minute. Tokens of the key before stay good until they expire.\n`)

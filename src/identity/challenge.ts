@@ -3,6 +3,9 @@ import type { Refusal } from '../errors.ts'
 /** The one scope there is: to use the gateway as the user may. */
 export const SCOPE = 'mcp'
 
+/** The scope of a personal access token that is for the admin API, and for nothing else. */
+export const ADMIN_SCOPE = 'mcp:admin'
+
 export const METADATA_PATH = '/.well-known/oauth-protected-resource'
 
 /** Paths that are resources of their own. */

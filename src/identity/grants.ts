@@ -2,7 +2,7 @@ import { listGrants as list } from '../../db/grants.ts'
 import { endGrant } from '../../db/refresh-tokens.ts'
 import { Refusal } from '../errors.ts'
 import type { Audit } from './audit.ts'
-import { CLIENT, deniedUntil } from './issue.ts'
+import { ACCOUNT, CLIENT, deniedUntil } from './issue.ts'
 import type { Store } from './store.ts'
 
 /** A program that a user has let in, or a login of theirs. */
@@ -11,6 +11,12 @@ export interface OpenGrant {
   readonly clientId: string
   /** What the program calls itself; for a login, that. */
   readonly name: string
+  /** A login of the user's own, with the password, and not a program. */
+  readonly isLogin: boolean
+  /** Host whose document describes the program; undefined: it registered itself, and its name proves nothing. */
+  readonly host: string | undefined
+  /** What it may call, as addresses of resources of this gateway. */
+  readonly resources: readonly string[]
   readonly startedAt: string
   /** When a token was last issued. */
   readonly lastUsedAt: string
@@ -22,12 +28,18 @@ export async function listGrants (db: Store, userId: string, now: number): Promi
   return (await list(db, userId, new Date(now))).map((row) => ({
     id: row.id,
     clientId: row.clientId,
-    name: row.name ?? (row.clientId === CLIENT ? 'login with the password' : row.clientId),
+    name: LOGINS[row.clientId] ?? row.name ?? row.clientId,
+    isLogin: row.clientId in LOGINS,
+    host: URL.canParse(row.clientId) && row.clientId.startsWith('https://') ? new URL(row.clientId).host : undefined,
+    resources: row.resources,
     startedAt: row.startedAt.toISOString(),
     lastUsedAt: row.lastUsedAt.toISOString(),
     expiresAt: row.expiresAt.toISOString(),
   }))
 }
+
+/** What the logins of our own clients are called. */
+const LOGINS: Readonly<Record<string, string>> = { [CLIENT]: 'login with the password', [ACCOUNT]: 'login to the account pages' }
 
 export interface GrantsDeps {
   readonly db: Store

@@ -8,6 +8,10 @@ import type { Database } from '../../db/connect.ts'
 import type { Principal } from '../call.ts'
 import { Refusal } from '../errors.ts'
 import type { Log } from '../log.ts'
+import { openAccounts } from './account.ts'
+import type { Accounts } from './account.ts'
+import { openAdministration } from './administration.ts'
+import type { Administration } from './administration.ts'
 import type { Audit } from './audit.ts'
 import { openAuthenticator } from './authenticate.ts'
 import { readBearer } from './bearer.ts'
@@ -41,6 +45,10 @@ export interface Identity {
   login (username: string, password: string, source: string): Promise<TokenPair>
   /** Who logs in on a page; refuses as `login` does. */
   verifyPassword (username: string, password: string, source: string): Promise<{ readonly id: string, readonly name: string }>
+  /** Logins of browsers to the account pages. */
+  readonly accounts: Accounts
+  /** What administrators do; `roles` are those that the configuration defines. */
+  administer (roles: readonly string[]): Administration
   refresh (refreshToken: string, source: string): Promise<TokenPair>
   /** What a user has let in. */
   listGrants (userId: string): Promise<OpenGrant[]>
@@ -168,6 +176,8 @@ export async function openIdentity (options: IdentityOptions): Promise<Identity>
       const { id, username: name } = await verifyPassword(logins, username, password, source)
       return { id, name }
     },
+    accounts: openAccounts({ ...logins, changed }),
+    administer: (roles) => openAdministration({ db, passwords, audit, now, master, changed }, roles),
     listGrants: async (userId) => await reach(async () => await listGrants(db, userId, now())),
     async revokeGrant (user, id, source) {
       await reach(async () => await revokeGrant(tokens, user, id, source))

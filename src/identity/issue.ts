@@ -24,6 +24,9 @@ const ACCESS_LIFE = 15 * 60
 /** The first-party client: POST /auth/login. */
 export const CLIENT = 'portcullis'
 
+/** The account pages: a login there is no token, and good for nothing else. */
+export const ACCOUNT = 'portcullis-account'
+
 const DAY = 86_400_000
 /** A login ends after 30 days without use, and after 90 in any case. */
 const IDLE_LIFE = 30 * DAY

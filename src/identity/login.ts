@@ -50,14 +50,19 @@ export async function verifyPassword (deps: LoginDeps, username: string, passwor
 
 /** Replaces the caller's own password, ends all of their logins, and starts a new one. Refuses (401) a wrong old password, (400) a weak new one. */
 export async function changePassword (deps: LoginDeps, principal: Principal, passwords: { old: string, new: string }, source: string): Promise<TokenPair> {
+  const version = await replacePassword(deps, principal, passwords, source)
+  return await reach(async () => await startGrant(deps, principal.id, version))
+}
+
+/** Replaces a user's own password and ends all of their logins. Returns the new token version; refuses as changePassword does. */
+export async function replacePassword (deps: LoginDeps, person: { readonly id: string, readonly name: string }, passwords: { readonly old: string, readonly new: string }, source: string): Promise<number> {
   return await deps.passwords.turn(async () => {
-    const user = await reach(async () => await findById(deps.db, principal.id))
-    const result = await prove(deps, normaliseUsername(principal.name), user, passwords.old)
+    const user = await reach(async () => await findById(deps.db, person.id))
+    const result = await prove(deps, normaliseUsername(person.name), user, passwords.old)
     if (result !== 'ok' || user === undefined) throw refuse(deps.audit, user, source, result, { action: 'passwd' })
     const hash = await deps.passwords.hash(passwords.new, user.username)
-    const version = await reach(async () => await setPassword(deps.db, user.id, hash, new Date(deps.now())))
     deps.audit({ kind: 'user', principal: named(user), source, outcome: 'ok', detail: { action: 'passwd', user: user.username } })
-    return await reach(async () => await startGrant(deps, user.id, version))
+    return await reach(async () => await setPassword(deps.db, user.id, hash, new Date(deps.now())))
   })
 }
 

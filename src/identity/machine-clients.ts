@@ -7,6 +7,7 @@ import type { Audit } from './audit.ts'
 import { hashToken } from './personal-token.ts'
 import type { Store } from './store.ts'
 import { normaliseUsername, readUsername } from './username.ts'
+import type { By } from './users.ts'
 
 export interface MachineClient {
   /** Client id and name of its service user. */
@@ -44,11 +45,11 @@ export async function addMachineClient ({ db, audit, now }: MachineClientsDeps, 
 }
 
 /** Its tokens are refused from the next call on. Refuses (404) what is no such client. */
-export async function removeMachineClient ({ db, audit }: Omit<MachineClientsDeps, 'now'>, name: string, source: string): Promise<void> {
+export async function removeMachineClient ({ db, audit }: Omit<MachineClientsDeps, 'now'>, name: string, by: By): Promise<void> {
   const found = await clients.findClient(db, name)
   const user = await findForLogin(db, normaliseUsername(name))
   if (found === undefined || found.source !== 'admin' || user === undefined || found.userId !== user.id) throw new Refusal('PORTCULLIS_NOT_FOUND', { message: 'There is no client with this name. List them with `portcullis client list`.' })
-  audit({ kind: 'user', source, outcome: 'ok', detail: { action: 'remove client', user: name } })
+  audit({ kind: 'user', ...by, outcome: 'ok', detail: { action: 'remove client', user: name, before: { roles: user.roles }, after: null } })
   await deleteUser(db, user.id)
 }
 

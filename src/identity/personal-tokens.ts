@@ -1,8 +1,12 @@
+import { pageTokens } from '../../db/pages.ts'
 import { insertPersonalToken, listPersonalTokens, revokePersonalToken } from '../../db/tokens.ts'
 import type { PersonalTokenRow } from '../../db/tokens.ts'
 import { Refusal } from '../errors.ts'
 import type { Audit } from './audit.ts'
+import { ADMIN_SCOPE } from './challenge.ts'
 import { UUID } from './claims.ts'
+import { cutPage, timePlace } from './page.ts'
+import type { Page, PageRequest } from './page.ts'
 import { mintPersonalToken } from './personal-token.ts'
 import type { Store } from './store.ts'
 
@@ -20,7 +24,11 @@ export interface TokenRequest {
   /** Days; default 90, at most 365. */
   readonly days?: number | undefined
   readonly source: string
+  /** Who makes it for the user; the user, unless said otherwise. */
+  readonly by?: Person
 }
+
+interface Person { readonly id: string, readonly name: string }
 
 /** A personal access token as its owner may see it. The secret is not among it. */
 export interface PersonalToken {
@@ -50,7 +58,7 @@ export async function createPersonalToken ({ db, audit, now }: PersonalTokensDep
   const createdAt = new Date(now())
   const expiresAt = new Date(now() + days * DAY)
   const id = await insertPersonalToken(db, { userId: request.user.id, name, prefix, secretHash: hash, scopes, createdAt, expiresAt })
-  audit({ kind: 'token', principal: request.user, source: request.source, outcome: 'ok', detail: { action: 'create', token: id, name, scopes, expiresAt: expiresAt.toISOString() } })
+  audit({ kind: 'token', principal: request.by ?? request.user, source: request.source, outcome: 'ok', detail: { action: 'create', token: id, name, scopes, expiresAt: expiresAt.toISOString(), ...(request.by !== undefined && { user: request.user.name, before: null, after: { name, scopes } }) } })
   return { ...describe({ id, userId: request.user.id, username: request.user.name, name, prefix, scopes, createdAt, expiresAt, lastUsedAt: null, revokedAt: null }), token }
 }
 
@@ -59,11 +67,16 @@ export async function listTokens (db: Store, userId?: string): Promise<PersonalT
   return (await listPersonalTokens(db, userId)).map(describe)
 }
 
+/** As listTokens, a page at a time. */
+export async function listTokenPage (db: Store, userId: string | undefined, { limit, after }: PageRequest): Promise<Page<PersonalToken>> {
+  return cutPage(await pageTokens(db, userId, limit + 1, timePlace(after)), limit, ({ time, id }) => [time, id], describe)
+}
+
 /** Revokes at once, everywhere. Refuses (404) an id that is not there, or belongs to somebody else than `userId`. Returns the owner's id. */
-export async function revokeToken ({ db, audit, now }: PersonalTokensDeps, request: { id: string, userId?: string | undefined, source: string }): Promise<{ userId: string, name: string }> {
+export async function revokeToken ({ db, audit, now }: PersonalTokensDeps, request: { id: string, userId?: string | undefined, source: string, by?: Person }): Promise<{ userId: string, name: string }> {
   const row = UUID.test(request.id) ? await revokePersonalToken(db, request.id, new Date(now()), request.userId) : undefined
   if (row === undefined) throw new Refusal('PORTCULLIS_NOT_FOUND', { message: 'There is no personal access token with this id. List them with GET /auth/tokens or `portcullis token list`.' })
-  audit({ kind: 'token', principal: { id: row.userId, name: row.username }, source: request.source, outcome: 'ok', detail: { action: 'revoke', token: row.id, name: row.name } })
+  audit({ kind: 'token', principal: request.by ?? { id: row.userId, name: row.username }, source: request.source, outcome: 'ok', detail: { action: 'revoke', token: row.id, name: row.name, ...(request.by !== undefined && { user: row.username, before: { name: row.name, scopes: row.scopes }, after: null }) } })
   return { userId: row.userId, name: row.name }
 }
 
@@ -89,7 +102,7 @@ function readName (name: string): string {
 function readScopes (scopes: readonly string[] | null): readonly string[] | null {
   if (scopes === null) return null
   if (scopes.length === 0 || scopes.length > MOST_SCOPES) throw invalid(`A token has 1 to ${MOST_SCOPES} scopes, or none to carry all of its user's rights.`)
-  const at = scopes.findIndex((scope) => !/^[a-z0-9*-]{1,64}\/[^\s\p{C}]{1,200}$/u.test(scope))
+  const at = scopes.findIndex((scope) => scope !== ADMIN_SCOPE && !/^[a-z0-9*-]{1,64}\/[^\s\p{C}]{1,200}$/u.test(scope))
   if (at >= 0) throw invalid(`Scope ${at + 1} is not a pattern over upstream/tool, for example files/read_* or github/*.`)
   return [...new Set(scopes)]
 }

@@ -1,6 +1,9 @@
+import { pageUsers } from '../../db/pages.ts'
 import * as table from '../../db/users.ts'
 import { Refusal } from '../errors.ts'
 import type { Audit } from './audit.ts'
+import { cutPage } from './page.ts'
+import type { Page, PageRequest } from './page.ts'
 import { generatePassword } from './password-rules.ts'
 import type { Passwords } from './passwords.ts'
 import type { Store } from './store.ts'
@@ -28,7 +31,7 @@ export async function addUser (deps: UsersDeps, request: { name: string, roles: 
   const { row, generated } = await prepare(deps, request)
   const id = await table.insertUser(deps.db, row, new Date(deps.now()))
   if (id === undefined) throw new Refusal('PORTCULLIS_INVALID_REQUEST', { message: `There is already a user named ${row.username}.` })
-  record(deps, by, 'add', row.username, { roles: row.roles })
+  record(deps, by, 'add', row.username, { roles: row.roles, before: null, after: { roles: row.roles } })
   return { user: { id, name: row.username, roles: row.roles, disabled: false }, generated }
 }
 
@@ -47,6 +50,11 @@ function named (error: unknown): unknown {
   return new Refusal(error.code, { message: `PORTCULLIS_ADMIN_PASSWORD cannot be used. ${error.message}`, cause: error.cause })
 }
 
+/** As listUsers, a page at a time. */
+export async function listUserPage (db: Store, { limit, after }: PageRequest): Promise<Page<User & { createdAt: string }>> {
+  return cutPage(await pageUsers(db, limit + 1, after?.[0]), limit, ({ norm }) => [norm], (row) => ({ ...describe(row), createdAt: row.createdAt.toISOString() }))
+}
+
 export async function listUsers (db: Store): Promise<(User & { createdAt: string })[]> {
   return (await table.listUsers(db)).map((row) => ({ ...describe(row), createdAt: row.createdAt.toISOString() }))
 }
@@ -60,23 +68,29 @@ export async function findUser (db: Store, name: string): Promise<User> {
 
 /** Replaces the roles that were given here. Acts on the user's next call, everywhere. */
 export async function setRoles (deps: UsersDeps, user: User, roles: readonly string[], by: By): Promise<void> {
+  record(deps, by, 'role', user.name, { before: { roles: user.roles }, after: { roles } })
   await table.setRoles(deps.db, user.id, roles)
-  record(deps, by, 'role', user.name, { from: user.roles, to: roles })
 }
 
 /** Disabling ends every login for good and holds personal access tokens off until the user is enabled again. */
 export async function setDisabled (deps: UsersDeps, user: User, disabled: boolean, by: By): Promise<void> {
+  record(deps, by, disabled ? 'disable' : 'enable', user.name, { before: { disabled: user.disabled }, after: { disabled } })
   await table.setDisabled(deps.db, user.id, disabled)
-  record(deps, by, disabled ? 'disable' : 'enable', user.name)
 }
 
 /** Without a password one is made and returned this once. Ends every login of the user. */
 export async function resetPassword (deps: UsersDeps, user: User, password: string | undefined, by: By): Promise<{ generated: string | undefined }> {
   const generated = password === undefined ? generatePassword() : undefined
   const hash = await deps.passwords.turn(async () => await deps.passwords.hash(password ?? generated ?? '', user.name))
-  await table.setPassword(deps.db, user.id, hash, new Date(deps.now()))
   record(deps, by, 'passwd', user.name)
+  await table.setPassword(deps.db, user.id, hash, new Date(deps.now()))
   return { generated }
+}
+
+/** Refuses (400) a role that the configuration does not define. */
+export function checkRoles (known: readonly string[], asked: readonly string[]): void {
+  const unknown = asked.find((role) => !known.includes(role))
+  if (unknown !== undefined) throw new Refusal('PORTCULLIS_INVALID_REQUEST', { message: `There is no role ${JSON.stringify(unknown.slice(0, 64))} in upstreams.yaml. Roles there: ${known.join(', ') || 'none yet'}.` })
 }
 
 async function prepare ({ passwords }: UsersDeps, request: { name: string, roles: readonly string[], password?: string | undefined }): Promise<{ row: table.NewUser, generated: string | undefined }> {

@@ -61,7 +61,7 @@ t.test('the user and token commands', async (t) => {
     t.match(said(), 'admin, user.')
     await changeRoles(command, 'BO', { set: ['auditor'] })
     t.match(said(), 'the role auditor.')
-    t.match(events.at(-1), { detail: { action: 'role', user: 'bo', from: ['admin', 'user'], to: ['auditor'] } })
+    t.match(events.at(-1), { detail: { action: 'role', user: 'bo', before: { roles: ['admin', 'user'] }, after: { roles: ['auditor'] } } })
     await t.rejects(changeRoles(command, 'bo', { add: ['root'] }), { message: /no role "root"/ })
     await t.rejects(changeRoles(command, 'bo', {}), { message: /--add/ })
     await t.rejects(changeRoles(command, 'nobody', { add: ['user'] }), { message: /user list/ })

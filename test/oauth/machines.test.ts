@@ -37,7 +37,7 @@ t.test('a program that acts by itself calls with its secret, as far as its role 
   const tokens = await (await ask(secret)).json() as Tokens
   t.notOk(tokens.refresh_token)
   t.equal(await flow.status(tokens.access_token), 200)
-  await removeMachineClient(deps, 'ci', 'test')
+  await removeMachineClient(deps, 'ci', { source: 'test' })
   await until(async () => await flow.status(tokens.access_token) === 401)
   t.equal(await errorOf(await ask(secret)), '401 invalid_client')
 })

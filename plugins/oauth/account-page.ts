@@ -1,0 +1,78 @@
+import type { Account } from '../../src/identity/account.ts'
+import { readAudience } from '../../src/identity/audience.ts'
+import type { OpenGrant } from '../../src/identity/grants.ts'
+import type { PersonalToken } from '../../src/identity/personal-tokens.ts'
+import { cleanName } from '../../src/oauth/client-rules.ts'
+import type { AccountPage, AccountRow } from './pages.ts'
+
+export interface AccountFacts {
+  readonly present: Account
+  readonly grants: readonly OpenGrant[]
+  readonly tokens: readonly PersonalToken[]
+  readonly publicUrl: string
+  /** What was just done, from the address: only known words count. */
+  readonly done: string | undefined
+}
+
+/** What the account page says, form aside: programs that were let in, logins, and personal access tokens. */
+export function accountPage ({ present, grants, tokens, publicUrl, done }: AccountFacts): Omit<AccountPage, 'csrf' | 'error'> {
+  return {
+    user: present.user.name,
+    done: DONE[done ?? ''],
+    programs: grants.filter((grant) => !grant.isLogin).map((grant) => ({ ...program(grant, publicUrl), action: `/account/grants/${encodeURIComponent(grant.id)}/end` })),
+    logins: grants.filter((grant) => grant.isLogin).map((grant) => ({
+      title: capital(grant.name),
+      note: grant.id === present.gid ? 'This browser' : undefined,
+      facts: [since(grant.startedAt), used(grant.lastUsedAt), until(grant.expiresAt)],
+      action: `/account/grants/${encodeURIComponent(grant.id)}/end`,
+    })),
+    tokens: tokens.map((token) => ({
+      title: token.name,
+      note: undefined,
+      facts: [`${token.prefix}…`, token.scopes === null ? 'All of your rights' : `Only ${token.scopes.join(', ')}`, since(token.createdAt), used(token.lastUsedAt), until(token.expiresAt)],
+      action: `/account/tokens/${token.id}/revoke`,
+    })),
+  }
+}
+
+const DONE: Readonly<Record<string, string>> = {
+  grant: 'It is ended: whatever it held is refused from now on.',
+  token: 'The token is revoked: it is refused from now on.',
+  password: 'Your password is changed, and every other login has ended.',
+}
+
+function program (grant: OpenGrant, publicUrl: string): Omit<AccountRow, 'action'> {
+  const name = cleanName(grant.name)
+  const only = grant.resources.map((resource) => readAudience(publicUrl, resource)?.upstream)
+  return {
+    title: name === '' ? 'A program without a name' : name,
+    note: grant.host === undefined ? 'Not verified: it gave itself this name' : `Described by ${grant.host}`,
+    facts: [only.length === 0 || only.includes(undefined) ? 'Calls tools as you' : `Calls tools of ${only.join(', ')} as you`, since(grant.startedAt), used(grant.lastUsedAt), until(grant.expiresAt)],
+  }
+}
+
+function capital (text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1)
+}
+
+function since (time: string): string {
+  return `Since ${day(time)}`
+}
+
+function used (time: string | null): string {
+  return time === null ? 'Never used' : `Last used ${moment(time)}`
+}
+
+function until (time: string): string {
+  return `Until ${moment(time)}`
+}
+
+/** 25 November 2026, 14:05 UTC */
+function moment (time: string): string {
+  return `${day(time)}, ${time.slice(11, 16)} UTC`
+}
+
+/** 25 November 2026 */
+function day (time: string): string {
+  return new Date(time).toLocaleDateString('en-GB', { day: 'numeric', month: 'long', year: 'numeric', timeZone: 'UTC' })
+}
