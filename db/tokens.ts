@@ -17,6 +17,7 @@ export interface PersonalTokenRow {
 }
 
 export interface NewPersonalToken {
+  readonly id: string
   readonly userId: string
   readonly name: string
   readonly prefix: string
@@ -26,8 +27,9 @@ export interface NewPersonalToken {
   readonly expiresAt: Date
 }
 
-export async function insertPersonalToken (db: Kysely<Schema>, token: NewPersonalToken): Promise<string> {
-  const row = await db.insertInto('personal_access_tokens').values({
+export async function insertPersonalToken (db: Kysely<Schema>, token: NewPersonalToken): Promise<void> {
+  await db.insertInto('personal_access_tokens').values({
+    id: token.id,
     user_id: token.userId,
     name: token.name,
     prefix: token.prefix,
@@ -35,8 +37,7 @@ export async function insertPersonalToken (db: Kysely<Schema>, token: NewPersona
     scopes: token.scopes === null ? null : [...token.scopes],
     created_at: token.createdAt,
     expires_at: token.expiresAt,
-  }).returning('id').executeTakeFirstOrThrow()
-  return row.id
+  }).execute()
 }
 
 /** By the sha256 of the whole token; revoked and expired ones too, so that the refusal can say which. */
@@ -49,6 +50,13 @@ export async function listPersonalTokens (db: Kysely<Schema>, userId?: string): 
   let query = personalTokens(db).where('t.revoked_at', 'is', null)
   if (userId !== undefined) query = query.where('t.user_id', '=', userId)
   return await query.orderBy('t.created_at', 'desc').execute()
+}
+
+/** One that is not revoked; of this user, when one is given. */
+export async function findLiveToken (db: Kysely<Schema>, id: string, userId?: string): Promise<PersonalTokenRow | undefined> {
+  let query = personalTokens(db).where('t.id', '=', id).where('t.revoked_at', 'is', null)
+  if (userId !== undefined) query = query.where('t.user_id', '=', userId)
+  return await query.executeTakeFirst()
 }
 
 /** The revoked token, or undefined when there is no live one with this id (belonging to this user, when one is given). */

@@ -17,8 +17,7 @@ export function keyCommands (context: CommandContext): Command {
     .addOption(configOption())
     .action(async ({ config, now }: { config?: string, now?: boolean }) => await inSession(context, config, async ({ database, config: { data }, audit, out }) => {
       const notBefore = new Date(Date.now() + (now === true ? 0 : PUBLISHED_AHEAD))
-      const kid = await rotateKey({ db: database.db, master: openMasterKey(data) }, notBefore)
-      audit({ kind: 'token', source: 'cli', outcome: 'ok', detail: { action: 'rotate key', kid } })
+      const kid = await rotateKey({ db: database.db, master: openMasterKey(data) }, notBefore, (made) => { audit({ kind: 'token', source: 'cli', outcome: 'ok', detail: { action: 'rotate key', kid: made } }) })
       out(`The key ${kid} signs from ${notBefore.toISOString()} on, within a minute. Tokens of the key before stay good until they expire.\n`)
     }))
   key.command('list').description('list the keys').option('--json', 'for scripts').addOption(configOption())

@@ -105,8 +105,9 @@ export function openAdministration (deps: AdministrationDeps, roles: readonly st
     async rotateKey (immediately, by) {
       const notBefore = new Date(now() + (immediately ? 0 : PUBLISHED_AHEAD))
       const before = (await reach(async () => await listKeys(db))).find(({ state }) => state === 'active')?.kid
-      const kid = await reach(async () => await rotateKey(deps, notBefore))
-      audit({ kind: 'token', ...by, outcome: 'ok', detail: { action: 'rotate key', kid, before: { signs: before }, after: { signs: kid, from: notBefore.toISOString() } } })
+      const kid = await reach(async () => await rotateKey(deps, notBefore, (made) => {
+        audit({ kind: 'token', ...by, outcome: 'ok', detail: { action: 'rotate key', kid: made, before: { signs: before }, after: { signs: made, from: notBefore.toISOString() } } })
+      }))
       return { kid, signsFrom: notBefore.toISOString() }
     },
   }

@@ -1,5 +1,7 @@
+import { randomUUID } from 'node:crypto'
+
 import { pageTokens } from '../../db/pages.ts'
-import { insertPersonalToken, listPersonalTokens, revokePersonalToken } from '../../db/tokens.ts'
+import { findLiveToken, insertPersonalToken, listPersonalTokens, revokePersonalToken } from '../../db/tokens.ts'
 import type { PersonalTokenRow } from '../../db/tokens.ts'
 import { Refusal } from '../errors.ts'
 import type { Audit } from './audit.ts'
@@ -57,8 +59,9 @@ export async function createPersonalToken ({ db, audit, now }: PersonalTokensDep
   const { token, hash, prefix } = mintPersonalToken()
   const createdAt = new Date(now())
   const expiresAt = new Date(now() + days * DAY)
-  const id = await insertPersonalToken(db, { userId: request.user.id, name, prefix, secretHash: hash, scopes, createdAt, expiresAt })
+  const id = randomUUID()
   audit({ kind: 'token', principal: request.by ?? request.user, source: request.source, outcome: 'ok', detail: { action: 'create', token: id, name, scopes, expiresAt: expiresAt.toISOString(), ...(request.by !== undefined && { user: request.user.name, before: null, after: { name, scopes } }) } })
+  await insertPersonalToken(db, { id, userId: request.user.id, name, prefix, secretHash: hash, scopes, createdAt, expiresAt })
   return { ...describe({ id, userId: request.user.id, username: request.user.name, name, prefix, scopes, createdAt, expiresAt, lastUsedAt: null, revokedAt: null }), token }
 }
 
@@ -74,10 +77,15 @@ export async function listTokenPage (db: Store, userId: string | undefined, { li
 
 /** Revokes at once, everywhere. Refuses (404) an id that is not there, or belongs to somebody else than `userId`. Returns the owner's id. */
 export async function revokeToken ({ db, audit, now }: PersonalTokensDeps, request: { id: string, userId?: string | undefined, source: string, by?: Person }): Promise<{ userId: string, name: string }> {
-  const row = UUID.test(request.id) ? await revokePersonalToken(db, request.id, new Date(now()), request.userId) : undefined
-  if (row === undefined) throw new Refusal('PORTCULLIS_NOT_FOUND', { message: 'There is no personal access token with this id. List them with GET /auth/tokens or `portcullis token list`.' })
+  const row = UUID.test(request.id) ? await findLiveToken(db, request.id, request.userId) : undefined
+  if (row === undefined) throw unknown()
   audit({ kind: 'token', principal: request.by ?? { id: row.userId, name: row.username }, source: request.source, outcome: 'ok', detail: { action: 'revoke', token: row.id, name: row.name, ...(request.by !== undefined && { user: row.username, before: { name: row.name, scopes: row.scopes }, after: null }) } })
+  if (await revokePersonalToken(db, request.id, new Date(now()), request.userId) === undefined) throw unknown()
   return { userId: row.userId, name: row.name }
+}
+
+function unknown (): Refusal {
+  return new Refusal('PORTCULLIS_NOT_FOUND', { message: 'There is no personal access token with this id. List them with GET /auth/tokens or `portcullis token list`.' })
 }
 
 function describe (row: PersonalTokenRow): PersonalToken {

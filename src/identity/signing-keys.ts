@@ -77,9 +77,10 @@ export async function openSigningKeys ({ db, master, now }: { db: Store, master:
 /** How long a key is published before it signs, in milliseconds: whoever caches the public keys has seen it by then. */
 export const PUBLISHED_AHEAD = 3_600_000
 
-/** Makes the key that will sign from `notBefore` on. Returns its id. */
-export async function rotateKey ({ db, master }: { db: Store, master: MasterKey }, notBefore: Date): Promise<string> {
+/** Makes the key that will sign from `notBefore` on. Returns its id; `record` is given it first, and may refuse. */
+export async function rotateKey ({ db, master }: { db: Store, master: MasterKey }, notBefore: Date, record: (kid: string) => void): Promise<string> {
   const key = generate(master)
+  record(key.kid)
   await insertNextKey(db, key, notBefore)
   return key.kid
 }

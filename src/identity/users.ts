@@ -29,9 +29,10 @@ export interface By { readonly source: string, readonly principal?: { readonly i
 /** A new user. Refuses (400) a name that is taken or not allowed, and a weak password; none at all makes one, which is returned this once. */
 export async function addUser (deps: UsersDeps, request: { name: string, roles: readonly string[], password?: string | undefined }, by: By): Promise<{ user: User, generated: string | undefined }> {
   const { row, generated } = await prepare(deps, request)
-  const id = await table.insertUser(deps.db, row, new Date(deps.now()))
-  if (id === undefined) throw new Refusal('PORTCULLIS_INVALID_REQUEST', { message: `There is already a user named ${row.username}.` })
+  if (await table.findForLogin(deps.db, row.usernameNorm) !== undefined) throw taken(row.username)
   record(deps, by, 'add', row.username, { roles: row.roles, before: null, after: { roles: row.roles } })
+  const id = await table.insertUser(deps.db, row, new Date(deps.now()))
+  if (id === undefined) throw taken(row.username)
   return { user: { id, name: row.username, roles: row.roles, disabled: false }, generated }
 }
 
@@ -43,6 +44,10 @@ export async function addFirstUser (deps: UsersDeps, password: string | undefine
   if (id === undefined) return undefined
   record(deps, by, 'add', row.username, { roles: row.roles })
   return { user: { id, name: row.username, roles: row.roles, disabled: false }, generated }
+}
+
+function taken (name: string): Refusal {
+  return new Refusal('PORTCULLIS_INVALID_REQUEST', { message: `There is already a user named ${name}.` })
 }
 
 function named (error: unknown): unknown {

@@ -89,7 +89,7 @@ t.test('keys change without a refusal: both are published while both are needed 
   const published = async (): Promise<string[]> => (await (await fetch(`${gateway.url}/oauth/jwks`)).json() as { keys: { kid: string }[] }).keys.map(({ kid }) => kid)
 
   const before = await flow.tokens(client)
-  const next = await rotateKey({ db: gateway.database.db, master: openMasterKey(join(gateway.folder, 'data')) }, new Date(Date.now() + 3_600_000))
+  const next = await rotateKey({ db: gateway.database.db, master: openMasterKey(join(gateway.folder, 'data')) }, new Date(Date.now() + 3_600_000), () => {})
   await identity.refreshKeys()
   t.ok((await published()).includes(next), 'published before it signs')
   t.equal(kidOf((await flow.tokens(client)).access_token), kidOf(before.access_token))

@@ -1,5 +1,10 @@
+import { join } from 'node:path'
+
 import t from 'tap'
 
+import { openAdministration } from '../../src/identity/administration.ts'
+import { openMasterKey } from '../../src/identity/master-key.ts'
+import { openPasswords } from '../../src/identity/passwords.ts'
 import { startGateway } from '../support/gateway.ts'
 import type { TestGateway } from '../support/gateway.ts'
 import { openFlow } from '../oauth/flow.ts'
@@ -157,6 +162,32 @@ t.test('an administrator is limited, and no other with them', async (t) => {
   for (let sent = 2; sent < 200 && last.status === 200; sent++) last = await ask('GET', '/keys')
   t.match(last, { status: 429, body: { code: 'PORTCULLIS_TOO_MANY_REQUESTS', error_description: /requests a minute/ } })
   t.equal((await second('GET', '/keys')).status, 200)
+})
+
+t.test('what cannot be recorded is not done', async (t) => {
+  const gateway = await startGateway(t)
+  const { db, pool } = gateway.database
+  const { identity } = gateway.gateway.app
+  const admin = await identity.authenticate(`Bearer ${await gateway.login()}`)
+  await gateway.addUser('bo', ['user'])
+  const client = await openFlow(gateway).clientId()
+  const made = await identity.createToken({ user: admin, name: 'kept', source: 'test' })
+  const down = new Error('the ledger cannot be written')
+  const administration = openAdministration({ db, passwords: await openPasswords(), audit: () => { throw down }, now: Date.now, master: openMasterKey(join(gateway.folder, 'data')), changed: () => {} }, ['user', 'admin'])
+  const by = { principal: { id: admin.id, name: admin.name }, source: 'test' }
+  const state = async (): Promise<unknown> => (await pool.query(`
+    select (select json_agg(u order by username) from (select username, password_hash, disabled, token_version from users) u) as users,
+      (select json_agg(r order by user_id, role) from user_roles r) as roles, (select json_agg(t order by id) from personal_access_tokens t) as tokens,
+      (select json_agg(c order by client_id) from oauth_clients c) as clients, (select json_agg(kid order by kid) from signing_keys) as keys`)).rows
+  const before = await state()
+  const deeds: readonly (readonly [string, () => Promise<unknown>])[] = [
+    ['add', async () => await administration.addUser({ name: 'new' }, by)], ['role', async () => await administration.setRoles('bo', [], by)],
+    ['disable', async () => await administration.setDisabled('bo', true, by)], ['passwd', async () => await administration.resetPassword('bo', undefined, by)],
+    ['create', async () => await administration.createToken({ user: 'bo', name: 'x' }, by)], ['revoke', async () => await administration.revokeToken(made.id, by)],
+    ['client', async () => await administration.revokeClient(client, by)], ['rotate', async () => await administration.rotateKey(true, by)],
+  ]
+  for (const [deed, work] of deeds) await t.rejects(work, { cause: down }, deed)
+  t.same(await state(), before)
 })
 
 /** Sends one request below /admin/api. */
