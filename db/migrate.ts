@@ -7,6 +7,7 @@ import * as ledger from './migrations/0001_ledger.ts'
 import * as identity from './migrations/0002_identity.ts'
 import * as oauthClients from './migrations/0003_oauth_clients.ts'
 import * as ledgerChain from './migrations/0004_ledger_chain.ts'
+import * as payloadKeys from './migrations/0005_payload_keys.ts'
 
 /** Every migration there is, in order. Forward only: a mistake is mended by the next one. */
 const migrations: Readonly<Record<string, Migration>> = {
@@ -14,6 +15,7 @@ const migrations: Readonly<Record<string, Migration>> = {
   '0002_identity': identity,
   '0003_oauth_clients': oauthClients,
   '0004_ledger_chain': ledgerChain,
+  '0005_payload_keys': payloadKeys,
 }
 
 /**

@@ -84,6 +84,15 @@ export interface SigningKeysTable {
   retire_at: Date | null
 }
 
+export interface PayloadKeysTable {
+  key_id: string
+  user_id: string
+  /** Sealed under the master key; null once it was destroyed. */
+  wrapped: Buffer | null
+  created_at: Stamp
+  destroyed_at: Date | null
+}
+
 export interface LoginAttemptsTable {
   /** HMAC of the user name, so that the table names nobody, and unknown names look like known ones. */
   key_hmac: Buffer
@@ -100,5 +109,6 @@ export interface IdentitySchema {
   oauth_clients: OAuthClientsTable
   token_revocations: TokenRevocationsTable
   signing_keys: SigningKeysTable
+  payload_keys: PayloadKeysTable
   login_attempts: LoginAttemptsTable
 }

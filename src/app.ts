@@ -27,11 +27,14 @@ import { wellKnown } from '../plugins/well-known.ts'
 import { Parking } from './bridge/parking.ts'
 import type { Config } from './config/config.ts'
 import { Refusal } from './errors.ts'
+import { createCaptures } from './ledger/capture.ts'
 import { createGuards } from './guard/guards.ts'
+import { openMasterKey } from './identity/master-key.ts'
 import { auditIdentity } from './ledger/identity-events.ts'
 import { ledgerSeed } from './ledger/keys.ts'
 import { openLedger } from './ledger/ledger.ts'
 import type { Ledger } from './ledger/ledger.ts'
+import { PayloadKeys } from './ledger/payload-keys.ts'
 import { callsSince } from './ledger/query.ts'
 import type { Log } from './log.ts'
 import { countIdentity } from './metrics/identity-events.ts'
@@ -173,12 +176,14 @@ async function compose (app: FastifyInstance, { config, log, database, watch, le
   await app.limits.restore((ms) => callsSince(database, ms))
 
   const policy = compilePolicy(config.roles)
+  const payloadKeys = new PayloadKeys(database.db, openMasterKey(config.data))
   const sessions = new Sessions(app.identity.deriveKey('sessions'))
   const streams = new Streams((principal, upstream) => policy.reaches(principal, upstream), (session) => sessions.touch(session))
   const supervisor: Supervisor = new Supervisor(config, cells.spawn, supervisorEvents({ log, ledger, metrics: measured, onNotification: (...news) => streams.publish(...news), onStarted: (instance) => applyLevel({ sessions }, instance) }))
   const catalog = createCatalog({ config, policy, supervisor, log })
-  const gate: Gate = { work: { calls: 0 }, config, policy, limits: app.limits, guards: createGuards(config), ledger, supervisor, sessions, catalog, streams, replays: new Replays(), patience: new Patience(), parking: new Parking(), stateKey: app.identity.deriveKey('request-state'), metrics: measured, log }
+  const gate: Gate = { work: { calls: 0 }, config, policy, limits: app.limits, guards: createGuards(config), ledger, captures: createCaptures(config.audit, payloadKeys), supervisor, sessions, catalog, streams, replays: new Replays(), patience: new Patience(), parking: new Parking(), stateKey: app.identity.deriveKey('request-state'), metrics: measured, log }
   app.identity.onChange((userId, standing) => {
+    payloadKeys.changed(userId)
     // A stream outlives the request that opened it: whether its credential still holds is asked anew.
     streams.recheck(userId, async (authorization) => await app.identity.authenticate(authorization))
     if (standing !== undefined && !standing.disabled) return

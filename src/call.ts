@@ -1,4 +1,5 @@
 import type { Refusal } from './errors.ts'
+import type { Capture } from './ledger/capture.ts'
 import type { Era } from './protocol/era.ts'
 import type { Message, Params, RequestId } from './protocol/message.ts'
 import type { MethodSpec } from './protocol/methods.ts'
@@ -106,6 +107,8 @@ export class Call {
   /** An intent record of this call is durable: whatever happens now needs an outcome record. */
   intended = false
   settled = false
+  /** What the record keeps of the payloads, sealed. */
+  capture: Capture | undefined = undefined
   /** How to stop the upstream that works on the call. */
   cancel: ((refusal: Refusal) => void) | undefined = undefined
   /** Why the call must not be forwarded any more, when it was given up before it was. */

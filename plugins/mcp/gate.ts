@@ -2,6 +2,7 @@ import type { Parking } from '../../src/bridge/parking.ts'
 import type { Call } from '../../src/call.ts'
 import type { Config } from '../../src/config/config.ts'
 import type { Guards } from '../../src/guard/guards.ts'
+import type { Captures } from '../../src/ledger/capture.ts'
 import type { Ledger } from '../../src/ledger/ledger.ts'
 import type { Log } from '../../src/log.ts'
 import type { Metrics } from '../../src/metrics/metrics.ts'
@@ -26,6 +27,7 @@ export interface Gate {
   readonly limits: FastifyInstance['limits']
   readonly guards: Guards
   readonly ledger: Ledger
+  readonly captures: Captures
   readonly supervisor: Supervisor
   readonly sessions: Sessions
   readonly catalog: Catalog

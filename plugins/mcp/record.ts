@@ -1,5 +1,6 @@
 import type { Call } from '../../src/call.ts'
 import { Refusal } from '../../src/errors.ts'
+import type { Capture } from '../../src/ledger/capture.ts'
 import { Speaker } from '../../src/ledger/entry.ts'
 import type { Entry } from '../../src/ledger/entry.ts'
 import { isObject } from '../../src/protocol/message.ts'
@@ -8,14 +9,21 @@ import { contentOf } from './content.ts'
 import type { Gate, Step } from './gate.ts'
 
 /** record: the intent is durable before anything is forwarded. No record, no call. */
-export function record (gate: Pick<Gate, 'ledger' | 'guards' | 'config'>): Step {
+export function record (gate: Pick<Gate, 'ledger' | 'guards' | 'config' | 'captures'>): Step {
   return (call) => {
     if (call.spec?.unrecorded === true || call.message.kind === 'response') return
     if (call.message.kind === 'notification') return gate.ledger.append(entryOf(gate, call, { kind: 'notification', outcome: 'ok' }))
-    gate.ledger.append(entryOf(gate, call, { kind: 'call', decision: 'allow' }))
-    call.intended = true
-    return durable(gate)
+    const capture = gate.captures.begin(call.target, call.record, call.principal.id)
+    if (!(capture instanceof Promise)) return intend(gate, call, capture)
+    return capture.then((ready) => intend(gate, call, ready), (error: unknown) => { throw new Refusal('PORTCULLIS_LEDGER_UNAVAILABLE', { cause: error }) })
   }
+}
+
+function intend (gate: Pick<Gate, 'ledger' | 'guards' | 'config'>, call: Call, capture: Capture | undefined): Promise<void> {
+  call.capture = capture
+  gate.ledger.append(entryOf(gate, call, { kind: 'call', decision: 'allow' }))
+  call.intended = true
+  return durable(gate)
 }
 
 /** Resolves when what was appended is durable; rejects with a Refusal when it cannot be, and then nothing may go on. */
@@ -32,7 +40,9 @@ export function entryOf ({ config, guards }: Pick<Gate, 'config' | 'guards'>, ca
   const { endpoint, bytesIn } = call.arrival
   const { target } = call
   const content = contentOf(call)
-  const kept = content === undefined ? undefined : guards.recordArguments(content, call.exotic && content === call.params['arguments'] ? rawArguments(call.text) : undefined)
+  const json = call.exotic && content !== undefined && content === call.params['arguments'] ? rawArguments(call.text) : undefined
+  const kept = content === undefined ? undefined : guards.recordArguments(content, json)
+  const captured = content === undefined ? undefined : call.capture?.arguments(content, json)
   return {
     kind: verdict.kind,
     record: call.record,
@@ -42,7 +52,8 @@ export function entryOf ({ config, guards }: Pick<Gate, 'config' | 'guards'>, ca
     upstream: target === undefined ? endpoint : target.upstream,
     target: target === undefined ? givenName(call) : target.name,
     args: kept?.text,
-    digest: kept?.digest,
+    digest: kept?.digest ?? captured?.digest,
+    sealed: captured?.sealed,
     decision: verdict.decision,
     rule: verdict.rule ?? (verdict.decision === 'deny' && call.decision?.allowed === true ? undefined : call.decision?.rule),
     code: verdict.code,

@@ -15,6 +15,7 @@ type Outcome = NonNullable<Entry['outcome']>
 export function settle (gate: Gate, call: Call, answered: Answered): void {
   const { id } = call
   if (answered.kind === 'nothing' || id === undefined) return end(gate, call, 'ok', undefined, 202, undefined, {})
+  if (answered.kind === 'result') call.capture?.result(answered.text)
   if (answered.kind === 'result') return end(gate, call, answered.toolError ? 'tool_error' : 'ok', undefined, 200, success(id, answered.text), answered.headers === undefined ? limitHeaders(call.limit) : { ...limitHeaders(call.limit), ...answered.headers })
   const status = call.era === 'modern' ? modernStatus[answered.code] ?? 200 : 200
   end(gate, call, 'error', String(answered.code), status, failure(id, answered.code, answered.message, withRecord(answered.data, call.record)), limitHeaders(call.limit))
@@ -80,7 +81,7 @@ function count (gate: Gate, call: Call, outcome: Outcome, durationMs: number): v
 /** A call with an intent gets its outcome; one that was refused before gets a single record that says everything. */
 function entryFor (gate: Gate, call: Call, outcome: Outcome, why: Refusal | string | undefined, durationMs: number, bytesOut: number): Entry | undefined {
   const code = why instanceof Refusal ? why.code : why
-  if (call.intended) return { kind: 'outcome', record: call.record, outcome, code, durationMs, bytesOut }
+  if (call.intended) return { kind: 'outcome', record: call.record, outcome, code, durationMs, bytesOut, digest: call.capture?.outcome?.digest, sealed: call.capture?.outcome?.sealed }
   if (!(why instanceof Refusal)) return undefined
   return entryOf(gate, call, { kind: 'refusal', decision: 'deny', rule: why.rule, outcome, code, durationMs, bytesOut })
 }

@@ -7,6 +7,7 @@ import type { Audit } from '../identity/audit.ts'
 import { auditIdentity } from '../ledger/identity-events.ts'
 import { ledgerSeed } from '../ledger/keys.ts'
 import { openLedger } from '../ledger/ledger.ts'
+import type { Ledger } from '../ledger/ledger.ts'
 import { createLogger } from '../log.ts'
 
 /** What every group of commands is given. */
@@ -21,6 +22,7 @@ export interface CommandSession {
   readonly config: Config
   readonly database: Database
   readonly audit: Audit
+  readonly ledger: Ledger
   readonly out: (text: string) => void
 }
 
@@ -34,8 +36,19 @@ export async function inSession ({ env, out }: CommandContext, file: string | un
   const database = await openDatabase({ url: config.databaseUrl, data: config.data, log })
   try {
     const ledger = openLedger({ data: config.data, database, seed: ledgerSeed(config.data), audit: config.audit, log })
-    await work({ config, database, out, audit: auditIdentity(ledger) }).finally(() => ledger.close())
+    await work({ config, database, ledger, out, audit: auditIdentity(ledger) }).finally(() => ledger.close())
   } finally {
     await database.close()
+  }
+}
+
+/** What commander calls for a command that works in a session: its arguments, then its options. `work` may return the exit code. */
+export function sessionAction<Options extends object> (context: CommandContext, work: (session: CommandSession, options: Options, ...args: [string, ...string[]]) => Promise<number | void>): (...given: unknown[]) => Promise<void> {
+  return async (...given) => {
+    const [options, args] = [given.at(-2) as Options & { readonly config?: string }, given.slice(0, -2) as [string, ...string[]]]
+    await inSession(context, options.config, async (session) => {
+      const code = await work(session, options, ...args)
+      if (typeof code === 'number') process.exitCode = code
+    })
   }
 }

@@ -154,8 +154,10 @@ export interface AuditSpec {
   readonly arguments: 'none' | 'digest' | 'redacted' | 'full'
   readonly durability: 'fsync' | 'os'
   readonly onFailure: 'deny'
-  /** Argument names redacted beside the built-in ones. */
+  /** Names and paths redacted beside the built-in names. */
   readonly redact: readonly string[]
+  /** The first that matches counts; none: nothing is kept. */
+  readonly payloads: readonly PayloadSpec[]
   /** Milliseconds the ledger may run ahead of the database. */
   readonly maxOutage: number
   /** Bytes the ledger may hold on disk for the database. */
@@ -164,6 +166,15 @@ export interface AuditSpec {
   readonly checkpointEvery: number
   /** Where signed heads go beside the database and the file. */
   readonly anchor: string | undefined
+}
+
+/** What is kept of the arguments and the result of a call, sealed. */
+export interface PayloadSpec {
+  readonly keep: 'none' | 'digest' | 'redacted' | 'full'
+  /** Pattern over upstream/name; undefined: all. */
+  readonly tool: string | undefined
+  /** Bytes of each. */
+  readonly max: number
 }
 
 /** Reads the environment and upstreams.yaml. Throws one ConfigError with every problem found. */

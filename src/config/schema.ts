@@ -25,6 +25,7 @@ export const defaults = {
   guards: { max_arguments: '1MiB', max_result: '16MiB' },
   instances: { total: 500, per_upstream: 500, per_user: 64 },
   audit: { arguments: 'redacted', durability: 'fsync', on_failure: 'deny', max_outage: '5s', spool_max: '256MiB', checkpoint_every: '60s' },
+  payload_max: '64KiB',
   server: { max_body: '4MiB' },
   oauth: { registration: true, client_documents: 'off' },
 } as const
@@ -130,11 +131,19 @@ const instances = mapping({}, {
   per_user: count(1, 100_000, 'Processes of one user.', defaults.instances.per_user),
 }, 'a mapping with total, per_upstream and per_user')
 
+const payload = mapping({
+  keep: choice(['none', 'digest', 'redacted', 'full'], 'What is kept: nothing, a digest, the text without secrets, or the text as it was.', 'none'),
+}, {
+  tool: text('a pattern such as "files/write_*"', 'Of which tools, prompts and resources: upstream/name. All when absent.'),
+  max: size('How much is kept of the arguments, and of the result.', defaults.payload_max),
+}, 'a mapping with keep')
+
 const audit = mapping({}, {
   arguments: choice(['none', 'digest', 'redacted', 'full'], 'What a record keeps of the arguments of a call.', defaults.audit.arguments),
   durability: choice(['fsync', 'os'], 'When a record counts as written: on the disk, or handed to the operating system.', defaults.audit.durability),
   on_failure: Type.Literal('deny', { title: '"deny"', default: 'deny', description: 'A call that cannot be recorded is refused.' }),
-  redact: list(text('the name of an argument'), { description: 'Further argument names whose values are never recorded.' }),
+  payloads: list(payload, { description: 'Of which calls arguments and results are kept, encrypted under a key of the caller\'s that can be destroyed. The first entry that matches counts.' }),
+  redact: list(text('the name of an argument'), { description: 'Further argument names, or paths such as $.customer.email, whose values are never recorded.' }),
   max_outage: duration('How long calls go on while the database is away; the records wait on the disk.', defaults.audit.max_outage),
   spool_max: size('How much may wait on the disk.', defaults.audit.spool_max),
   checkpoint_every: duration('How long records may lie in the database before a signature covers them.', defaults.audit.checkpoint_every),

@@ -28,7 +28,7 @@ function bounded (kept: unknown): string {
   return plain.length <= 2 * maxTotal ? plain : JSON.stringify('[too large to be recorded]')
 }
 
-/** Most arguments are short and hold nothing that could be a secret: no copy is made of them. */
+/** Most arguments are short and hold nothing that could be a secret: no copy is made of them. An escape may spell a name that is to be hidden. */
 function isHarmless (json: string, keys: readonly string[]): boolean {
-  return json.length <= Math.min(maxText, maxTotal) && !secretsWith(keys).suspects(json)
+  return !json.includes('\\u') && json.length <= Math.min(maxText, maxTotal) && !secretsWith(keys).suspects(json)
 }

@@ -1,5 +1,7 @@
 import { hash } from 'node:crypto'
 
+import { compilePaths, endsHere, follow } from './paths.ts'
+import type { Paths } from './paths.ts'
 import { maskSecrets, redacted, secretsWith } from './secrets.ts'
 import type { Secrets } from './secrets.ts'
 
@@ -13,25 +15,33 @@ export function digest (argsJson: string): string {
   return `sha256:${hash('sha256', argsJson)}`
 }
 
-/** A copy for the record: secrets hidden, long texts cut, 16 KiB in all. The arguments themselves stay as they are. */
-export function redact (args: unknown, keys: readonly string[]): unknown {
-  return copy(args, { secrets: secretsWith(keys), left: maxTotal }, 0)
+/** How much of a value is kept, in characters: of one text, and in all. */
+export interface Room { readonly text: number, readonly total: number }
+
+const usual: Room = { text: maxText, total: maxTotal }
+
+/**
+ * A copy for the record: secrets and what `keys` names (members, or paths such as `$.customer.email`) hidden, long texts
+ * cut, 16 KiB in all unless `room` says more. The arguments themselves stay as they are.
+ */
+export function redact (args: unknown, keys: readonly string[], room: Room = usual): unknown {
+  return copy(args, { secrets: secretsWith(keys), longest: room.text, left: room.total }, 0, compilePaths(keys))
 }
 
-interface Budget { readonly secrets: Secrets, left: number }
+interface Budget { readonly secrets: Secrets, readonly longest: number, left: number }
 
-function copy (value: unknown, budget: Budget, depth: number): unknown {
+function copy (value: unknown, budget: Budget, depth: number, paths: Paths): unknown {
   budget.left -= 8
   if (typeof value === 'string') return copyText(value, budget)
   if (typeof value !== 'object' || value === null) return value
   if (depth >= maxDepth) return '[nested deeper]'
-  return Array.isArray(value) ? copyItems(value, budget, depth) : copyMembers(value, budget, depth)
+  return Array.isArray(value) ? copyItems(value, budget, depth, paths) : copyMembers(value, budget, depth, paths)
 }
 
 function copyText (text: string, budget: Budget): string {
-  const kept = cut(maskSecrets(text.slice(0, maxText + lookAhead)), Math.max(0, Math.min(maxText, budget.left)))
+  const kept = cut(maskSecrets(text.slice(0, budget.longest + lookAhead)), Math.max(0, Math.min(budget.longest, budget.left)))
   budget.left -= kept.length
-  return kept.length < text.length && text.length > maxText ? `${kept}[… ${text.length} characters]` : kept
+  return kept.length < text.length && text.length > budget.longest ? `${kept}[… ${text.length} characters]` : kept
 }
 
 /** Never through the middle of a character. */
@@ -40,16 +50,17 @@ function cut (text: string, length: number): string {
   return text.slice(0, last >= 0xd800 && last <= 0xdbff ? length - 1 : length)
 }
 
-function copyItems (items: readonly unknown[], budget: Budget, depth: number): unknown[] {
+function copyItems (items: readonly unknown[], budget: Budget, depth: number, paths: Paths): unknown[] {
   const copied: unknown[] = []
-  for (const item of items) {
+  for (const [index, item] of items.entries()) {
     if (budget.left <= 0) return [...copied, `[… ${items.length} items]`]
-    copied.push(copy(item, budget, depth + 1))
+    const ahead = follow(paths, String(index))
+    copied.push(endsHere(ahead) ? redacted : copy(item, budget, depth + 1, ahead))
   }
   return copied
 }
 
-function copyMembers (source: object, budget: Budget, depth: number): Record<string, unknown> {
+function copyMembers (source: object, budget: Budget, depth: number, paths: Paths): Record<string, unknown> {
   const members = Object.entries(source)
   const copied: [string, unknown][] = []
   for (const [name, value] of members) {
@@ -58,7 +69,8 @@ function copyMembers (source: object, budget: Budget, depth: number): Record<str
       break
     }
     const shown = copyText(name, budget)
-    copied.push([shown, budget.secrets.hides(name, value) ? redacted : copy(value, budget, depth + 1)])
+    const ahead = follow(paths, name)
+    copied.push([shown, endsHere(ahead) || budget.secrets.hides(name, value) ? redacted : copy(value, budget, depth + 1, ahead)])
   }
   return Object.fromEntries(copied)
 }

@@ -1,3 +1,5 @@
+import { isPath, landmark } from './paths.ts'
+
 /** What a secret looks like: names of members that hold one, and shapes of texts that are one. */
 
 export const redacted = '[redacted]'
@@ -15,17 +17,21 @@ const names = ['password', 'passwd', 'passphrase', 'pwd', 'secret', 'token', 'au
 
 const compiled = new WeakMap<readonly string[], Secrets>()
 
-/** The built-in names and `extra` ones from the configuration: anywhere in a name, in any case, with any separators. */
+/** The built-in names and `extra` ones from the configuration: anywhere in a name, in any case, with any separators. Paths among them only raise suspicion here. */
 export function secretsWith (extra: readonly string[]): Secrets {
   const known = compiled.get(extra)
   if (known !== undefined) return known
-  const name = [...names, ...extra.map(anySpelling)].filter((source) => source !== '').join('|')
+  const name = [...names, ...extra.filter((text) => !isPath(text)).map(anySpelling)].filter((source) => source !== '').join('|')
+  const landmarks = extra.filter(isPath).map(landmark)
   const sensitive = new RegExp(name, 'i')
   // On text in lower case this is three times as fast as ignoring the case.
   const suspicious = new RegExp(`${name}|${beginnings}`)
   const secrets: Secrets = {
     hides: (member, value) => typeof value !== 'boolean' && value !== null && sensitive.test(member) && !(typeof value === 'number' && /tokens/i.test(member)),
-    suspects: (json) => suspicious.test(json.toLowerCase()),
+    suspects (json) {
+      const text = json.toLowerCase()
+      return suspicious.test(text) || landmarks.some((landmark) => text.includes(landmark))
+    },
   }
   compiled.set(extra, secrets)
   return secrets

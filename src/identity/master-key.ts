@@ -1,6 +1,8 @@
-import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto'
+import { hkdfSync, randomBytes } from 'node:crypto'
 import { closeSync, existsSync, fsyncSync, linkSync, mkdirSync, openSync, readFileSync, rmSync, statSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
+
+import { open, seal } from './seal.ts'
 
 /** The one secret that is not in the database; everything else that must stay secret is sealed under it. */
 export interface MasterKey {
@@ -60,21 +62,4 @@ function read (file: string): Buffer {
   const secret = Buffer.from(readFileSync(file, 'utf8').trim(), 'base64url')
   if (secret.length !== 32) throw new Error(`${file} does not hold a master key (32 bytes, base64url). Restore it from a backup; with a new one every sealed key is lost.`)
   return secret
-}
-
-const VERSION = 1
-
-/** version (1) · iv (12) · tag (16) · ciphertext */
-function seal (key: Buffer, label: string, plain: Buffer): Buffer {
-  const iv = randomBytes(12)
-  const cipher = createCipheriv('aes-256-gcm', key, iv).setAAD(Buffer.from(label))
-  const body = Buffer.concat([cipher.update(plain), cipher.final()])
-  return Buffer.concat([Buffer.from([VERSION]), iv, cipher.getAuthTag(), body])
-}
-
-function open (key: Buffer, label: string, sealed: Buffer): Buffer {
-  if (sealed[0] !== VERSION || sealed.length < 29) throw new Error('not sealed by this version of Portcullis')
-  const decipher = createDecipheriv('aes-256-gcm', key, sealed.subarray(1, 13), { authTagLength: 16 })
-  decipher.setAAD(Buffer.from(label)).setAuthTag(sealed.subarray(13, 29))
-  return Buffer.concat([decipher.update(sealed.subarray(29)), decipher.final()])
 }

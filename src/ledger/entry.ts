@@ -56,8 +56,10 @@ export interface Entry {
   readonly target?: string | undefined
   /** JSON text, already redacted. */
   readonly args?: string | undefined
-  /** Of the arguments before redaction. */
+  /** Of the arguments before redaction; in an outcome, of the result. */
   readonly digest?: string | undefined
+  /** The payload as `sealPayload` has it. */
+  readonly sealed?: string | undefined
   readonly decision?: 'allow' | 'deny' | undefined
   readonly rule?: string | undefined
   /** Code of a refusal, or of an upstream's error. */
@@ -92,6 +94,7 @@ export function encode (entry: Entry, time: string): string {
   if (entry.bytesOut !== undefined) line += ',"bytes_out":' + whole(entry.bytesOut)
   if (entry.policy !== undefined) line += ',"policy":' + known(entry.policy)
   if (entry.digest !== undefined) line += ',"digest":' + quote(entry.digest)
+  if (entry.sealed !== undefined) line += ',"sealed":"' + entry.sealed + '"'
   if (entry.args !== undefined) line += ',"args":' + storable(entry.args)
   if (entry.detail !== undefined) line += ',"detail":' + storable(JSON.stringify(entry.detail) ?? 'null')
   return line + '}'

@@ -108,6 +108,9 @@ test('sizes, durations and counts that make no sense are refused', async (t) => 
     'counted by nothing': ['…limits: [{ calls: 1, per: hour, by: [] }]', '2:37 limits[0].by: must be a list with at least one entry, got an empty list'],
     'counted twice': ['…limits: [{ calls: 1, per: hour, by: [user, user] }]', '2:37 limits[0].by: names the same thing twice'],
     'a limit for nobody': ['…limits: [{ calls: 1, per: hour, tool: fils/* }]', '2:39 limits[0].tool: the pattern "fils/*" names the upstream "fils", which does not exist – did you mean "files"?'],
+    'a path that leads nowhere': ['…audit: { redact: ["$.a..b"] }', '2:19 audit.redact[0]: the path "$.a..b" is not like $.customer.email or $.items.*.iban'],
+    'payloads of a mistyped upstream': ['…audit: { payloads: [{ keep: full, tool: fils/* }] }', '2:41 audit.payloads[0].tool: the pattern "fils/*" names the upstream "fils", which does not exist – did you mean "files"?'],
+    'payloads without a bound': ['…audit: { payloads: [{ keep: full, max: 2MiB }] }', '2:40 audit.payloads[0].max: must be at most 1MiB'],
     'a tiny spool': ['…audit: { spool_max: 5 }', '2:21 audit.spool_max: must be at least 1MiB'],
   })
 })
