@@ -2,6 +2,7 @@ import { Command } from 'commander'
 import { loadConfig } from '../config/config.ts'
 import { auditSearch, auditShow, auditTail } from './audit.ts'
 import type { SearchOptions } from './audit.ts'
+import { exportCommands } from './audit-export.ts'
 import { payloadCommands } from './audit-payload.ts'
 import { auditKey, auditProve, auditVerify, verifyProof } from './audit-verify.ts'
 import type { VerifyOptions } from './audit-verify.ts'
@@ -48,6 +49,7 @@ export function auditCommands (context: CommandContext): Command {
     .action(async (record: string, { config, ...options }: Common & { json?: boolean }) => {
       await inSession(context, config, async (session) => { process.exitCode = await auditShow(session, record, options) })
     })
+  exportCommands(audit, context)
   payloadCommands(audit, context)
   return withProofs(audit, context)
 }

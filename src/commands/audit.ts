@@ -1,8 +1,7 @@
 import type { Database } from '../../db/connect.ts'
-import { didYouMean } from '../config/nearest.ts'
 import { follow, markEnd, search, show } from '../ledger/query.ts'
 import type { Attempt, AttemptFilter, StoredEvent } from '../ledger/query.ts'
-import { readTime } from './options.ts'
+import { readChoice, readTime } from './options.ts'
 import { jsonOf, printable } from './printable.ts'
 
 export interface AuditCommand {
@@ -88,11 +87,6 @@ function readFilter (options: SearchOptions, now: number): AttemptFilter {
     since: readTime('--since', options.since, now),
     until: readTime('--until', options.until, now),
   }
-}
-
-function readChoice (flag: string, text: string | undefined, choices: readonly string[]): string | undefined {
-  if (text === undefined || choices.includes(text)) return text
-  throw new Error(`${flag} ${JSON.stringify(text)} is not one of ${choices.join(', ')}.${didYouMean(text, choices)}`)
 }
 
 function readCount (flag: string, text: string | undefined, otherwise: number): number {

@@ -1,3 +1,4 @@
+import { didYouMean } from '../config/nearest.ts'
 import { parseDuration } from '../config/units.ts'
 
 /** An option that says how long ago, or a date. Throws an Error that names the option. */
@@ -7,4 +8,10 @@ export function readTime (flag: string, text: string | undefined, now: number): 
   const time = new Date(Number.isNaN(ago) ? (/^\d{4}-\d\d-\d\d/.test(text) ? text : NaN) : now - ago)
   if (Number.isNaN(time.getTime())) throw new Error(`${flag} ${JSON.stringify(text)} is neither how long ago (30m, 2h, 7d) nor a date (2026-11-24, 2026-11-24T08:30:00Z).`)
   return time
+}
+
+/** An option that is one of a few words. Throws an Error that names the option and the words. */
+export function readChoice (flag: string, text: string | undefined, choices: readonly string[]): string | undefined {
+  if (text === undefined || choices.includes(text)) return text
+  throw new Error(`${flag} ${JSON.stringify(text)} is not one of ${choices.join(', ')}.${didYouMean(text, choices)}`)
 }
