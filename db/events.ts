@@ -40,6 +40,7 @@ export interface Attempt {
 export type Position = Pick<Attempt, 'time' | 'chain_id' | 'seq'>
 
 export interface AttemptFilter {
+  readonly principalId?: string | undefined
   /** Name or id of the principal. */
   readonly user?: string | undefined
   readonly upstream?: string | undefined
@@ -71,6 +72,7 @@ export async function findAttempts (db: Db, filter: AttemptFilter, limit: number
 function conditions ({ before, ...filter }: AttemptFilter): ReturnType<typeof sql<SqlBool>>[] {
   const all = [sql<SqlBool>`true`]
   if (filter.user !== undefined) all.push(sql`(a.principal = ${filter.user} or a.principal_id = ${filter.user})`)
+  if (filter.principalId !== undefined) all.push(sql`a.principal_id = ${filter.principalId}`)
   for (const column of ['upstream', 'tool', 'kind', 'outcome', 'decision', 'code'] as const) {
     if (filter[column] !== undefined) all.push(sql`${sql.ref(`a.${column}`)} = ${filter[column]}`)
   }

@@ -10,6 +10,7 @@ import { sendError } from '../plugins/auth/errors.ts'
 import { admin } from '../plugins/admin/index.ts'
 import { auth } from '../plugins/auth/index.ts'
 import { errorPages } from '../plugins/error-pages.ts'
+import { audit as auditApi } from '../plugins/audit/index.ts'
 import { health } from '../plugins/health.ts'
 import { identity } from '../plugins/identity.ts'
 import { limits } from '../plugins/limits.ts'
@@ -197,6 +198,7 @@ async function compose (app: FastifyInstance, { config, log, database, watch, le
     database: () => ({ up: watch.up, total: database.pool.totalCount, idle: database.pool.idleCount, waiting: database.pool.waitingCount }),
   })
   await app.register(errorPages)
+  await app.register(auditApi, { identity: app.identity, database, ledger, keys: payloadKeys })
   await app.register(wellKnown, { identity: app.identity, publicUrl })
   await app.register(metrics, { registry: measured.registry, authenticateAdmin: adminOnly(app.identity) })
   await app.register(auth, { identity: app.identity, config, audit })
