@@ -13,6 +13,7 @@ import type { Command } from 'commander'
 import t from 'tap'
 import type { Test } from 'tap'
 import { auditCommands } from '../src/commands/audit-commands.ts'
+import { explainCommand } from '../src/commands/explain.ts'
 import { clientCommands } from '../src/commands/client.ts'
 import { connectCommand } from '../src/commands/connect.ts'
 import { dbCommands } from '../src/commands/db.ts'
@@ -107,6 +108,9 @@ const ways: readonly Way[] = [
   { command: /^npx portcullis key rotate( --now)?$/, shows: /^The key [0-9a-f-]{36} signs from 20/ },
   { command: /^npx portcullis key list$/, shows: /^KEY +STATE[^]*active/ },
   { command: /^npx portcullis audit forget alice --yes$/, shows: /^No payload of alice was kept\.|^The payloads of alice can never be read again/ },
+  { command: /^npx portcullis audit stats --by tool --since 7d$/, shows: /^TOOL +CALLS[^]*everything\/get-env/ },
+  { command: /^npx portcullis audit export --format ocsf --cursor siem\.cursor$/, shows: /"class_uid":6003[^\n]*"operation":"get-env"/ },
+  { command: /^npx portcullis explain alice everything\/get-env$/, shows: /may not use everything\/get-env/ },
   { command: /^npx portcullis audit verify$/, shows: /^Intact: \d+ records/m },
   { command: /^npx portcullis audit key$/, shows: /^-----BEGIN PUBLIC KEY-----/m },
   { command: /^printf 'POSTGRES_PASSWORD=/, shows: /^$/ },
@@ -140,6 +144,7 @@ const elsewhere: readonly Elsewhere[] = [
   { command: /^npx @modelcontextprotocol\/inspector --cli /, by: 'scripts/clients.mjs', proof: "run(bin('mcp-inspector'), ['--cli'", why: 'downloads the Inspector' },
   { command: /^gemini mcp add /, by: 'test/commands/connect.test.ts', proof: 'shows for every client', why: 'is another program, which was not run' },
   { command: /^npx portcullis audit payload <record>$/, by: 'test/ledger/payload.test.ts', proof: 'auditPayload(session', why: 'needs a call whose payload was kept' },
+  { command: /^npx portcullis explain --replay 7d --policy draft\.yaml$/, by: 'test/commands/explain.test.ts', proof: 'explainReplay({', why: 'needs a draft' },
   { command: /^npx portcullis audit prove <record>$/, by: 'test/ledger/tamper.test.ts', proof: 'auditProve({', why: 'waits for the next signature' },
   { command: /^npx portcullis db migrate --grant portcullis_gateway$/, by: 'test/ledger/role.test.ts', proof: 'migrateDatabase(place, role)', why: 'needs a role of one\'s own, which is no part of a database' },
   { command: /^claude mcp add /, by: 'test/readme.test.ts', proof: "set('<token>'", why: 'is another program; the address and the header it is given are used here' },
@@ -332,7 +337,7 @@ async function programs (): Promise<Map<string, Known>> {
     for (const sub of command.commands) add(`${path} ${sub.name()}`, sub)
   }
   const context = { env: {}, out: () => {}, configOption: () => new Option('-c, --config <file>') }
-  for (const group of [userCommands, tokenCommands, clientCommands, keyCommands, auditCommands, connectCommand, dbCommands]) add(group(context).name(), group(context))
+  for (const group of [userCommands, tokenCommands, clientCommands, keyCommands, auditCommands, connectCommand, dbCommands, explainCommand]) add(group(context).name(), group(context))
   const help = async (...path: string[]): Promise<string> => (await run('bash', ['-c', 'unset NODE_OPTIONS; exec "$0" "$@"', process.execPath, cli, ...path, '--help'])).stdout
   for (const name of ['serve', 'check']) known.set(name, { flags: (await help(name)).match(/(?<=^ {2}.*)-{1,2}[a-z][a-z-]*/gm) ?? [], commands: [] })
   known.set('', { flags: ['--help', '--version'], commands: ['help', ...((await help()).match(/(?<=^ {2})[a-z]+(?= .*$)/gm) ?? [])] })

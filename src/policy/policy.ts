@@ -12,6 +12,8 @@ export interface Policy {
    * asks for a catalogue: with some arguments? A call passes what it has; undefined then means that it has none.
    */
   decide (principal: Principal, target: Target, ...args: [args?: unknown]): Decision
+  /** Do the arguments have a say in it? */
+  depends (principal: Principal, target: Target): boolean
   /** May this principal see anything of that upstream at all? */
   reaches (principal: Principal, upstream: string): boolean
   /** The same decision, with every rule that was considered, in the order in which they were. */
@@ -28,6 +30,7 @@ export function compilePolicy (roles: ReadonlyMap<string, RoleSpec>): Policy {
   }
   return {
     decide,
+    depends: (principal, target) => remembered.of(principal).match(target).called === undefined,
     reaches: (principal, upstream) => remembered.of(principal).reaches(upstream),
     explain: (principal, target, ...args) => {
       const known = args.length === 0 ? undefined : args[0] ?? {}
