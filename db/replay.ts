@@ -28,7 +28,7 @@ export async function * judgedCalls (db: Kysely<Schema>, since: Date): AsyncGene
         e.ts as time, e.chain_id, e.seq::float8 as seq
       from ledger.event e
       where e.ts >= ${after.time} and (e.ts, e.chain_id, e.seq) > (${after.time}::timestamptz, ${after.chain_id}::uuid, ${after.seq}::bigint)
-        and (e.kind = 'call' or (e.kind = 'refusal' and e.code = 'PORTCULLIS_UNKNOWN_TARGET'))
+        and (e.kind = 'call' or (e.kind = 'refusal' and e.code = 'PORTCULLIS_UNKNOWN_TARGET' and e.rule is distinct from 'not listed'))
         and e.method in ('tools/call', 'prompts/get', 'resources/read') and e.principal_id is not null and e.upstream is not null and e.tool is not null
       order by e.ts, e.chain_id, e.seq limit ${PAGE}`.execute(db)
     const last = rows.at(-1)
