@@ -110,7 +110,7 @@ const ways: readonly Way[] = [
   { command: /^npx portcullis audit forget alice --yes$/, shows: /^No payload of alice was kept\.|^The payloads of alice can never be read again/ },
   { command: /^npx portcullis audit stats --by tool --since 7d$/, shows: /^TOOL +CALLS[^]*everything\/get-env/ },
   { command: /^npx portcullis audit export --format ocsf --cursor siem\.cursor$/, shows: /"class_uid":6003[^\n]*"operation":"get-env"/ },
-  { command: /^npx portcullis explain alice everything\/get-env$/, shows: /may not use everything\/get-env/ },
+  { command: /^npx portcullis explain admin everything\/get-env$/, shows: /^admin may use everything\/get-env: admin:/ },
   { command: /^npx portcullis audit verify$/, shows: /^Intact: \d+ records/m },
   { command: /^npx portcullis audit key$/, shows: /^-----BEGIN PUBLIC KEY-----/m },
   { command: /^printf 'POSTGRES_PASSWORD=/, shows: /^$/ },
