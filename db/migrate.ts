@@ -8,6 +8,7 @@ import * as identity from './migrations/0002_identity.ts'
 import * as oauthClients from './migrations/0003_oauth_clients.ts'
 import * as ledgerChain from './migrations/0004_ledger_chain.ts'
 import * as payloadKeys from './migrations/0005_payload_keys.ts'
+import * as ledgerSinks from './migrations/0006_ledger_sinks.ts'
 
 /** Every migration there is, in order. Forward only: a mistake is mended by the next one. */
 const migrations: Readonly<Record<string, Migration>> = {
@@ -16,6 +17,7 @@ const migrations: Readonly<Record<string, Migration>> = {
   '0003_oauth_clients': oauthClients,
   '0004_ledger_chain': ledgerChain,
   '0005_payload_keys': payloadKeys,
+  '0006_ledger_sinks': ledgerSinks,
 }
 
 /**

@@ -93,6 +93,15 @@ export interface PayloadKeysTable {
   destroyed_at: Date | null
 }
 
+export interface LedgerSinksTable {
+  name: string
+  /** Written as text. */
+  position: ColumnType<unknown, string | undefined, string>
+  owner: string
+  leased_until: Date
+  caught_up_at: Stamp
+}
+
 export interface LoginAttemptsTable {
   /** HMAC of the user name, so that the table names nobody, and unknown names look like known ones. */
   key_hmac: Buffer
@@ -110,5 +119,6 @@ export interface IdentitySchema {
   token_revocations: TokenRevocationsTable
   signing_keys: SigningKeysTable
   payload_keys: PayloadKeysTable
+  ledger_sinks: LedgerSinksTable
   login_attempts: LoginAttemptsTable
 }

@@ -37,6 +37,7 @@ import { openLedger } from './ledger/ledger.ts'
 import type { Ledger } from './ledger/ledger.ts'
 import { PayloadKeys } from './ledger/payload-keys.ts'
 import { callsSince } from './ledger/query.ts'
+import { openSinks } from './ledger/sinks/sinks.ts'
 import type { Log } from './log.ts'
 import { countIdentity } from './metrics/identity-events.ts'
 import { createMetrics } from './metrics/metrics.ts'
@@ -74,7 +75,8 @@ export async function openGateway (config: Config, log: Log): Promise<Gateway> {
     const measured = createMetrics({ version, config: config.version })
     const database = own(await openDatabase({ url: config.databaseUrl, data: config.data, log }))
     const watch = own(watchDatabase(database.pool))
-    const ledger = own(openLedger({ data: config.data, database, thread: { url: database.url }, seed: ledgerSeed(config.data), audit: config.audit, log }))
+    const sinks = own(openSinks(config.audit.sinks, { database, log }))
+    const ledger = own(openLedger({ data: config.data, database, obstacle: () => sinks.obstacle, thread: { url: database.url }, seed: ledgerSeed(config.data), audit: config.audit, log }))
     const cells = openCells(config)
     const app = createApp(config, log)
     closers.unshift(() => app.close())

@@ -1,9 +1,11 @@
+import { resolve } from 'node:path'
+
 import { patternProblem } from './pattern.ts'
 import { present } from './reading.ts'
 import { defaults } from './schema.ts'
 import type { RawConfig } from './schema.ts'
 import { parseDuration, parseSize } from './units.ts'
-import type { AuditSpec, PayloadSpec } from './config.ts'
+import type { AuditSpec, PayloadSpec, SinkSpec } from './config.ts'
 import type { Surroundings } from './reading.ts'
 
 const leastSpool = parseSize('1MiB')
@@ -21,6 +23,7 @@ export function readAudit (raw: RawConfig['audit'], around: Surroundings): Audit
     onFailure: 'deny',
     redact: readRedact(raw, around),
     payloads: readPayloads(raw, around),
+    sinks: readSinks(raw, around),
     maxOutage: parseDuration(raw?.max_outage ?? defaults.audit.max_outage),
     spoolMax,
     checkpointEvery: parseDuration(raw?.checkpoint_every ?? defaults.audit.checkpoint_every),
@@ -42,5 +45,23 @@ function readPayloads (raw: RawConfig['audit'], { report, upstreams }: Surroundi
     const bytes = parseSize(max ?? defaults.payload_max)
     if (bytes > largestPayload) report.problem(['audit', 'payloads', index, 'max'], 'must be at most 1MiB')
     return { keep, tool, max: bytes }
+  })
+}
+
+function readSinks (raw: RawConfig['audit'], { report, directory }: Surroundings): SinkSpec[] {
+  const seen = new Set<string>()
+  return present(raw?.sinks).map(([index, { url, format, token_file: tokenFile, max_lag: maxLag, on_lag: onLag }]) => {
+    const path = ['audit', 'sinks', index]
+    if (!URL.canParse(url)) report.problem([...path, 'url'], `is not an address: ${JSON.stringify(url)}`)
+    else if (seen.has(url)) report.problem([...path, 'url'], 'is the address of an earlier sink: its position is kept by address')
+    if (tokenFile !== undefined && url.startsWith('syslog')) report.problem([...path, 'token_file'], 'is for http:// and https:// only')
+    seen.add(url)
+    return {
+      url,
+      format: format ?? defaults.sink.format,
+      tokenFile: tokenFile === undefined ? undefined : resolve(directory, tokenFile),
+      maxLag: parseDuration(maxLag ?? defaults.sink.max_lag),
+      onLag: onLag ?? defaults.sink.on_lag,
+    }
   })
 }

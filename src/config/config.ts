@@ -158,6 +158,7 @@ export interface AuditSpec {
   readonly redact: readonly string[]
   /** The first that matches counts; none: nothing is kept. */
   readonly payloads: readonly PayloadSpec[]
+  readonly sinks: readonly SinkSpec[]
   /** Milliseconds the ledger may run ahead of the database. */
   readonly maxOutage: number
   /** Bytes the ledger may hold on disk for the database. */
@@ -166,6 +167,17 @@ export interface AuditSpec {
   readonly checkpointEvery: number
   /** Where signed heads go beside the database and the file. */
   readonly anchor: string | undefined
+}
+
+/** A place outside that gets every attempt. */
+export interface SinkSpec {
+  readonly url: string
+  readonly format: 'ndjson' | 'ocsf' | 'cef'
+  /** Absolute path. */
+  readonly tokenFile: string | undefined
+  /** Milliseconds it may be behind. */
+  readonly maxLag: number
+  readonly onLag: 'wait' | 'deny'
 }
 
 /** What is kept of the arguments and the result of a call, sealed. */

@@ -26,6 +26,7 @@ export const defaults = {
   instances: { total: 500, per_upstream: 500, per_user: 64 },
   audit: { arguments: 'redacted', durability: 'fsync', on_failure: 'deny', max_outage: '5s', spool_max: '256MiB', checkpoint_every: '60s' },
   payload_max: '64KiB',
+  sink: { format: 'ndjson', max_lag: '15m', on_lag: 'wait' },
   server: { max_body: '4MiB' },
   oauth: { registration: true, client_documents: 'off' },
 } as const
@@ -138,11 +139,21 @@ const payload = mapping({
   max: size('How much is kept of the arguments, and of the result.', defaults.payload_max),
 }, 'a mapping with keep')
 
+const sink = mapping({
+  url: Type.String({ title: 'an http://, https://, syslog+tcp:// or syslog+tls:// address', pattern: '^(https?|syslog\\+(tcp|tls))://', description: 'Where every attempt goes: a POST of many lines, or syslog (RFC 5424).' }),
+}, {
+  format: choice(['ndjson', 'ocsf', 'cef'], 'How an attempt is written.', defaults.sink.format),
+  token_file: text('a file', 'A file whose text is sent as bearer token.'),
+  max_lag: duration('How long the sink may be behind before on_lag counts.', defaults.sink.max_lag),
+  on_lag: choice(['wait', 'deny'], 'What a sink that is behind means for calls: nothing, or that they are refused until it has caught up.', defaults.sink.on_lag),
+}, 'a mapping with url')
+
 const audit = mapping({}, {
   arguments: choice(['none', 'digest', 'redacted', 'full'], 'What a record keeps of the arguments of a call.', defaults.audit.arguments),
   durability: choice(['fsync', 'os'], 'When a record counts as written: on the disk, or handed to the operating system.', defaults.audit.durability),
   on_failure: Type.Literal('deny', { title: '"deny"', default: 'deny', description: 'A call that cannot be recorded is refused.' }),
   payloads: list(payload, { description: 'Of which calls arguments and results are kept, encrypted under a key of the caller\'s that can be destroyed. The first entry that matches counts.' }),
+  sinks: list(sink, { description: 'Where attempts go as they happen, beside the database.' }),
   redact: list(text('the name of an argument'), { description: 'Further argument names, or paths such as $.customer.email, whose values are never recorded.' }),
   max_outage: duration('How long calls go on while the database is away; the records wait on the disk.', defaults.audit.max_outage),
   spool_max: size('How much may wait on the disk.', defaults.audit.spool_max),

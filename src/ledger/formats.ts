@@ -7,15 +7,17 @@ export interface Format {
   /** Goes before the first line. */
   readonly head: string
   line (attempt: Attempt): string
+  /** Media type of such lines. */
+  readonly type: string
 }
 
 const columns = ['time', 'record', 'kind', 'principal_id', 'principal', 'token', 'client', 'session', 'trace', 'source', 'era', 'method', 'upstream', 'tool', 'arguments', 'digest', 'decision', 'rule', 'outcome', 'code', 'duration_ms', 'bytes_in', 'bytes_out', 'policy', 'detail', 'chain_id', 'seq'] as const satisfies readonly (keyof Attempt)[]
 
 export const formats: Readonly<Record<'ndjson' | 'csv' | 'ocsf' | 'cef', Format>> = {
-  ndjson: { head: '', line: attempt => `${JSON.stringify(attempt)}\n` },
-  csv: { head: `${columns.join(',')}\n`, line: attempt => `${columns.map(column => cell(attempt[column])).join(',')}\n` },
-  ocsf: { head: '', line: attempt => `${JSON.stringify(ocsf(attempt))}\n` },
-  cef: { head: '', line: attempt => `${cef(attempt)}\n` },
+  ndjson: { head: '', type: 'application/x-ndjson', line: attempt => `${JSON.stringify(attempt)}\n` },
+  csv: { head: `${columns.join(',')}\n`, type: 'text/csv', line: attempt => `${columns.map(column => cell(attempt[column])).join(',')}\n` },
+  ocsf: { head: '', type: 'application/x-ndjson', line: attempt => `${JSON.stringify(ocsf(attempt))}\n` },
+  cef: { head: '', type: 'text/plain', line: attempt => `${cef(attempt)}\n` },
 }
 
 export type FormatName = keyof typeof formats

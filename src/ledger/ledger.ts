@@ -66,6 +66,8 @@ export interface LedgerOptions {
   /** 32 secret bytes that are not in the database: the key that signs the heads of the chains. */
   readonly seed: Buffer
   readonly log: Log
+  /** Why else no new attempt may begin. */
+  readonly obstacle?: () => string | undefined
   /** Name of this gateway; default the host name. */
   readonly node?: string
   /** For tests: what fails on a bad disk, and smaller files. */
@@ -163,7 +165,7 @@ class SpooledLedger implements Ledger {
     if (this.#spool.error !== undefined) return `records cannot be written: ${this.#spool.error.message}`
     if (stalledSince !== 0 && Date.now() - stalledSince > maxOutage) return `the database has not taken any record for ${Date.now() - stalledSince} ms`
     if (bytes + older.bytes > spoolMax) return `${bytes + older.bytes} bytes of records wait for the database, more than audit.spoolMax`
-    return undefined
+    return this.#options.obstacle?.()
   }
 
   async #close (): Promise<void> {

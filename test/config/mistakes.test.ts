@@ -111,6 +111,8 @@ test('sizes, durations and counts that make no sense are refused', async (t) => 
     'a path that leads nowhere': ['…audit: { redact: ["$.a..b"] }', '2:19 audit.redact[0]: the path "$.a..b" is not like $.customer.email or $.items.*.iban'],
     'payloads of a mistyped upstream': ['…audit: { payloads: [{ keep: full, tool: fils/* }] }', '2:41 audit.payloads[0].tool: the pattern "fils/*" names the upstream "fils", which does not exist – did you mean "files"?'],
     'payloads without a bound': ['…audit: { payloads: [{ keep: full, max: 2MiB }] }', '2:40 audit.payloads[0].max: must be at most 1MiB'],
+    'one sink twice': ['…audit: { sinks: [{ url: "https://a.example" }, { url: "https://a.example" }] }', '2:55 audit.sinks[1].url: is the address of an earlier sink'],
+    'a token for syslog': ['…audit: { sinks: [{ url: "syslog+tcp://a", token_file: x }] }', '2:55 audit.sinks[0].token_file: is for http:// and https:// only'],
     'a tiny spool': ['…audit: { spool_max: 5 }', '2:21 audit.spool_max: must be at least 1MiB'],
   })
 })
