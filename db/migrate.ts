@@ -9,6 +9,7 @@ import * as oauthClients from './migrations/0003_oauth_clients.ts'
 import * as ledgerChain from './migrations/0004_ledger_chain.ts'
 import * as payloadKeys from './migrations/0005_payload_keys.ts'
 import * as ledgerSinks from './migrations/0006_ledger_sinks.ts'
+import * as endedSessions from './migrations/0007_ended_sessions.ts'
 
 /** Every migration there is, in order. Forward only: a mistake is mended by the next one. */
 const migrations: Readonly<Record<string, Migration>> = {
@@ -18,6 +19,7 @@ const migrations: Readonly<Record<string, Migration>> = {
   '0004_ledger_chain': ledgerChain,
   '0005_payload_keys': payloadKeys,
   '0006_ledger_sinks': ledgerSinks,
+  '0007_ended_sessions': endedSessions,
 }
 
 /**

@@ -110,6 +110,12 @@ export interface LoginAttemptsTable {
   last_at: Date
 }
 
+/** Sessions of clients that were ended before their ids expire. */
+export interface EndedSessionsTable {
+  seal: string
+  expires_at: Date
+}
+
 export interface IdentitySchema {
   users: UsersTable
   user_roles: UserRolesTable
@@ -121,4 +127,5 @@ export interface IdentitySchema {
   payload_keys: PayloadKeysTable
   ledger_sinks: LedgerSinksTable
   login_attempts: LoginAttemptsTable
+  ended_sessions: EndedSessionsTable
 }

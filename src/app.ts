@@ -15,6 +15,7 @@ import { health } from '../plugins/health.ts'
 import { identity } from '../plugins/identity.ts'
 import { limits } from '../plugins/limits.ts'
 import { createCatalog } from '../plugins/mcp/catalog.ts'
+import { openEndedSessions } from '../plugins/mcp/ended-sessions.ts'
 import type { Gate } from '../plugins/mcp/gate.ts'
 import { mcp } from '../plugins/mcp/index.ts'
 import { applyLevel } from '../plugins/mcp/logging.ts'
@@ -181,10 +182,12 @@ async function compose (app: FastifyInstance, { config, log, database, watch, le
   const policy = compilePolicy(config.roles)
   const payloadKeys = new PayloadKeys(database.db, openMasterKey(config.data))
   const sessions = new Sessions(app.identity.deriveKey('sessions'))
+  const endedSessions = await openEndedSessions({ database, sessions, log })
+  app.addHook('onClose', async () => await endedSessions.close())
   const streams = new Streams((principal, upstream) => policy.reaches(principal, upstream), (session) => sessions.touch(session))
   const supervisor: Supervisor = new Supervisor(config, cells.spawn, supervisorEvents({ log, ledger, metrics: measured, onNotification: (...news) => streams.publish(...news), onStarted: (instance) => applyLevel({ sessions }, instance) }))
   const catalog = createCatalog({ config, policy, supervisor, log })
-  const gate: Gate = { work: { calls: 0 }, config, policy, limits: app.limits, guards: createGuards(config), ledger, captures: createCaptures(config.audit, payloadKeys), supervisor, sessions, catalog, streams, replays: new Replays(), patience: new Patience(), parking: new Parking(), stateKey: app.identity.deriveKey('request-state'), metrics: measured, log }
+  const gate: Gate = { work: { calls: 0 }, config, policy, limits: app.limits, guards: createGuards(config), ledger, captures: createCaptures(config.audit, payloadKeys), supervisor, sessions, endedSessions, catalog, streams, replays: new Replays(), patience: new Patience(), parking: new Parking(), stateKey: app.identity.deriveKey('request-state'), metrics: measured, log }
   app.identity.onChange((userId, standing) => {
     payloadKeys.changed(userId)
     // A stream outlives the request that opened it: whether its credential still holds is asked anew.

@@ -33,9 +33,13 @@ export class Session {
   /** Name and version of the client in one, and the end of the id: how records name them. */
   readonly clientLabel: string
   readonly label: string
+  /** What proves that the id is ours; names the session where the id itself should not stand. */
+  readonly seal: string
   logLevel: LogLevel | undefined = undefined
   /** Resource URIs, as this client names them, whose updates it asked for. */
   readonly subscriptions = new Set<string>()
+  /** URL questions whose end an upstream may still tell, as `upstream id`. */
+  readonly #visits = new Set<string>()
   /** Calls in flight, for notifications/cancelled. */
   readonly calls: Call[] = []
   lastSeen = Date.now()
@@ -50,6 +54,7 @@ export class Session {
     this.client = client
     this.clientLabel = `${client.name}/${client.version}`
     this.label = id.slice(-12)
+    this.seal = id.slice(id.indexOf('.') + 1)
   }
 
   /** The call is over: nothing can be asked or answered about it any more. */
@@ -61,6 +66,18 @@ export class Session {
     if (last !== undefined && at < this.calls.length) this.calls[at] = last
   }
 
+  /** The client was sent to a URL: when the upstream says that this is done, the client hears of it. */
+  expectVisit (upstream: string, elicitationId: unknown): void {
+    if (typeof elicitationId !== 'string' || elicitationId.length > 256) return
+    const [oldest] = this.#visits
+    if (this.#visits.size >= maxVisits && oldest !== undefined) this.#visits.delete(oldest)
+    this.#visits.add(`${upstream} ${elicitationId}`)
+  }
+
+  expectsVisit (upstream: string, elicitationId: unknown): boolean {
+    return this.#visits.has(`${upstream} ${String(elicitationId)}`)
+  }
+
   /** What was asked under this id, once. */
   takeAsked (id: RequestId): Asked | undefined {
     const asked = this.asked.get(id)
@@ -69,11 +86,15 @@ export class Session {
   }
 }
 
+/** URL questions of one session that are remembered. */
+const maxVisits = 64
 const idleMs = 30 * 60_000
 const maxSessions = 50_000
+const maxEnded = 100_000
 /** Of one principal, in memory: nobody pushes the sessions of others out. A session that is dropped here comes back when it is used. */
 const maxSessionsPerPrincipal = 500
-const maxAgeMs = 30 * 24 * 3_600_000
+/** How long an id is good, in milliseconds. */
+export const maxAgeMs = 30 * 24 * 3_600_000
 
 /**
  * Sessions of legacy clients. An id is sealed and says everything a session needs (principal, revision, client), so
@@ -83,7 +104,8 @@ export class Sessions {
   readonly #key: Buffer
   readonly #live: LRUCache<string, Session>
   readonly #byPrincipal = new Map<string, Set<Session>>()
-  readonly #ended = new LRUCache<string, true>({ max: maxSessions, ttl: maxAgeMs })
+  /** Seals of sessions that were ended. */
+  readonly #ended = new LRUCache<string, true>({ max: maxEnded, ttl: maxAgeMs })
 
   /** @param key secret that ids are sealed with; the same on every replica */
   constructor (key: Buffer) {
@@ -107,17 +129,22 @@ export class Sessions {
   /** The session of this id if it belongs to the principal; undefined when it never existed, ended, or is somebody else's. */
   find (id: string, principal: Principal): Session | undefined {
     const session = this.#live.get(id) ?? this.#revive(id)
-    return session?.principalId === principal.id ? session : undefined
+    return session?.principalId === principal.id && !this.#ended.has(session.seal) ? session : undefined
   }
 
   /** An open stream is a session in use, whether or not anything is called. */
   touch (session: Session): void {
-    if (!this.#ended.has(session.id) && this.#live.get(session.id) !== session) this.#keep(session)
+    if (!this.#ended.has(session.seal) && this.#live.get(session.id) !== session) this.#keep(session)
   }
 
   end (session: Session): void {
     this.#live.delete(session.id)
-    this.#ended.set(session.id, true)
+    this.#ended.set(session.seal, true)
+  }
+
+  /** The same for a session that was ended elsewhere, of which only the seal is known. */
+  deny (seal: string): void {
+    this.#ended.set(seal, true)
   }
 
   all (): Iterable<Session> {
@@ -144,7 +171,7 @@ export class Sessions {
 
   #revive (id: string): Session | undefined {
     const [body, seal, more] = id.split('.')
-    if (id.length > 1024 || body === undefined || seal === undefined || more !== undefined || this.#ended.has(id) || !same(seal, this.#seal(body))) return undefined
+    if (id.length > 1024 || body === undefined || seal === undefined || more !== undefined || this.#ended.has(seal) || !same(seal, this.#seal(body))) return undefined
     const [principalId, version, created, name, clientVersion, , able] = JSON.parse(Buffer.from(body, 'base64url').toString('utf8')) as [string, string, number, string, string, string, string | undefined]
     if (Date.now() - created > maxAgeMs) return undefined
     const session = new Session(id, principalId, version, { name, version: clientVersion }, unpackAbilities(able ?? ''))

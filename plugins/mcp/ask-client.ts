@@ -44,6 +44,7 @@ export async function askClient (gate: Gate, call: Call, given: Question, upstre
   const refusal = session === undefined || !reply.streams ? 'The client takes no questions: it has no session, or no stream.' : session.asked.size >= maxAsked ? 'Too many questions are open.' : refusalOf(gate, call, given, upstream)
   recordAsk(gate, call, given, refusal)
   if (refusal !== null || session === undefined) return { error: { code: -32601, message: refusal ?? '' } }
+  session.expectVisit(upstream, question.params['elicitationId'])
   const id = `ask-${randomBytes(9).toString('base64url')}`
   return await new Promise((resolve) => {
     const timer = setTimeout(() => session.takeAsked(id)?.respond(late), answerMs).unref()

@@ -11,6 +11,7 @@ import type { Answer } from '../../src/upstreams/answer.ts'
 import type { Instance } from '../../src/upstreams/instance.ts'
 import type { Gate } from './gate.ts'
 import { permit, inputRequired } from './input-required.ts'
+import { applyLevel } from './logging.ts'
 import { changesFor, listenerOf } from './send.ts'
 import { urlsFirst } from './urls-first.ts'
 
@@ -20,7 +21,7 @@ import { urlsFirst } from './urls-first.ts'
  */
 export async function converse (gate: Gate, call: Call, instance: Instance): Promise<Answer | Answered> {
   const state = stateOf(gate, call)
-  const dialogue = state?.kind === 'parked' ? await resume(gate, call, state.id) : await begin(call, instance)
+  const dialogue = state?.kind === 'parked' ? await resume(gate, call, state.id) : await begin(gate, call, instance)
   for (;;) {
     const round = await listen(call, instance, dialogue)
     if (round.kind === 'answer') return urlsFirst(gate, call, instance, round.answer) ?? round.answer
@@ -37,12 +38,13 @@ function stateOf (gate: Gate, call: Call): State | undefined {
   return state
 }
 
-async function begin (call: Call, instance: Instance): Promise<Dialogue> {
+async function begin (gate: Gate, call: Call, instance: Instance): Promise<Dialogue> {
   const dialogue: Dialogue = new Dialogue(call.record, () => instance.turns?.leave(dialogue))
   await turnOf(call, instance, dialogue, (refusal) => dialogue.fail(refusal))
   if (call.givenUp !== undefined) throw call.givenUp
   try {
     const begun = performance.now()
+    if (call.envelope?.logLevel !== undefined) applyLevel(gate, instance, call.envelope.logLevel)
     dialogue.id = instance.request(call.method, (minted) => paramsFor(call, 'legacy', minted, { ...changesFor(call), inputResponses: undefined, requestState: undefined }, undefined), dialogue)
     call.upstreamMs = performance.now() - begun
     return dialogue

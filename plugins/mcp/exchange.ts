@@ -20,18 +20,21 @@ export function post (gate: Gate, pipeline: readonly Step[]): (request: FastifyR
     const arrival = arrivalOf(request, body.length)
     const streams = acceptsStream(request.headers.accept)
     const parsed = parseStrict(body)
-    const elements = Array.isArray(parsed.value) ? batchOf(gate, arrival, parsed) : undefined
+    const messages = messagesOf(gate, arrival, parsed)
     reply.hijack()
-    const answer = new HttpReply(reply.raw, gate, { streams, expected: elements?.length ?? 1, batch: elements !== undefined })
-    const calls = elements === undefined
-      ? [new Call(gate.ledger.newRecord(), arrival, answer, parsed)]
-      : elements.map((value) => new Call(gate.ledger.newRecord(), arrival, answer, { value, text: '', exotic: false }))
+    const answer = new HttpReply(reply.raw, gate, { streams, expected: messages.length, batch: messages[0] !== parsed })
+    const calls = messages.map((given) => new Call(gate.ledger.newRecord(), arrival, answer, given))
     if (isModernVersion(request.headers['mcp-protocol-version'])) {
       reply.raw.once('close', () => leave(calls))
       if (reply.raw.destroyed) leave(calls)
     }
     for (const call of calls) void walk(gate, pipeline, call)
   }
+}
+
+/** The messages of one body: itself, or those of a batch. */
+export function messagesOf (gate: Gate, arrival: Arrival, parsed: StrictJson): readonly StrictJson[] {
+  return Array.isArray(parsed.value) ? batchOf(gate, arrival, parsed).map((value) => ({ value, text: '', exotic: false })) : [parsed]
 }
 
 /** What all messages of one HTTP request have in common. */
@@ -41,7 +44,7 @@ export function arrivalOf (request: FastifyRequest, bytesIn: number): Arrival {
 }
 
 /** Walks one message through the steps, in order; whatever happens, it is settled once. */
-async function walk (gate: Gate, pipeline: readonly Step[], call: Call): Promise<void> {
+export async function walk (gate: Gate, pipeline: readonly Step[], call: Call): Promise<void> {
   gate.work.calls++
   try {
     for (const step of pipeline) {

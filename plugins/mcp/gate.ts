@@ -11,6 +11,7 @@ import type { Sessions } from '../../src/sessions.ts'
 import type { Supervisor } from '../../src/upstreams/supervisor.ts'
 import type { FastifyInstance } from 'fastify'
 import type { Catalog } from './catalog.ts'
+import type { EndedSessions } from './ended-sessions.ts'
 import type { Patience } from './patience.ts'
 import type { Replays } from './replays.ts'
 import type { Streams } from './streams.ts'
@@ -30,6 +31,7 @@ export interface Gate {
   readonly captures: Captures
   readonly supervisor: Supervisor
   readonly sessions: Sessions
+  readonly endedSessions: EndedSessions
   readonly catalog: Catalog
   readonly streams: Streams
   readonly replays: Replays

@@ -14,6 +14,7 @@ import { close, open } from './open.ts'
 import { record } from './record.ts'
 import { resolve } from './resolve.ts'
 import { session } from './session.ts'
+import { sse } from './sse.ts'
 import { throttle } from './throttle.ts'
 import { validate } from './validate.ts'
 
@@ -44,7 +45,9 @@ export function mcp (app: FastifyInstance, { gate, identity }: { gate: Gate, ide
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('application/json', readBody(gate.config.server.maxBody))
 
-  const onPost = post(gate, pipeline(gate))
+  const steps = pipeline(gate)
+  const onPost = post(gate, steps)
+  const old = sse(gate, steps)
   const onOpen = open(gate)
   const onClose = close(gate)
   for (const url of ['/mcp', '/mcp/:upstream']) {
@@ -52,6 +55,10 @@ export function mcp (app: FastifyInstance, { gate, identity }: { gate: Gate, ide
     app.get(url, { exposeHeadRoute: false }, onOpen)
     app.delete(url, onClose)
     app.route({ method: ['PUT', 'PATCH', 'HEAD', 'OPTIONS'], url, handler: () => { throw new Refusal('PORTCULLIS_METHOD_NOT_ALLOWED', { headers: { allow: 'GET, POST, DELETE' } }) } })
+  }
+  for (const url of ['/sse', '/sse/:upstream']) {
+    app.get(url, { exposeHeadRoute: false }, old.open)
+    app.post(url, { bodyLimit: gate.config.server.maxBody }, old.message)
   }
   done()
 }

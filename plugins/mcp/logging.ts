@@ -1,6 +1,7 @@
 import type { Answered, Call } from '../../src/call.ts'
 import { Refusal } from '../../src/errors.ts'
 import { isLogLevel, logLevels } from '../../src/protocol/era.ts'
+import type { LogLevel } from '../../src/protocol/era.ts'
 import type { Instance } from '../../src/upstreams/instance.ts'
 import type { Gate } from './gate.ts'
 import { instanceOf } from './send.ts'
@@ -16,11 +17,15 @@ export async function setLevel (gate: Gate, call: Call): Promise<Answered> {
   return { kind: 'result', text: '{}', toolError: false }
 }
 
-/** Tells an instance the level its owner's sessions want; does nothing where nobody asked or nothing logs. */
-export function applyLevel ({ sessions }: Pick<Gate, 'sessions'>, instance: Instance): void {
-  if (instance.era !== 'legacy' || !logs(instance)) return // a 2026-07-28 upstream is told with every request
-  const level = mostVerbose([...sessions.of(instance.owner.split(' ')[0] ?? '')].map(({ logLevel }) => logLevel))
-  if (level === undefined) return
+/**
+ * Tells an instance the level its owner's sessions want, or a call of a 2026-07-28 client (`wanted`), whichever is the
+ * most verbose; each of them hears its own share. Does nothing where nobody asked or nothing logs.
+ */
+export function applyLevel ({ sessions }: Pick<Gate, 'sessions'>, instance: Instance, wanted?: LogLevel): void {
+  if (instance.era !== 'legacy' || instance.owner === '*' || !logs(instance)) return // a 2026-07-28 upstream is told with every request
+  const level = mostVerbose([wanted, ...[...sessions.of(instance.owner.split(' ')[0] ?? '')].map(({ logLevel }) => logLevel)])
+  if (level === undefined || level === instance.logLevel) return
+  instance.logLevel = level
   instance.request('logging/setLevel', () => JSON.stringify({ level }), { answer () {}, fail () {} })
 }
 

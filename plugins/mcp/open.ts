@@ -29,7 +29,7 @@ export function open (gate: Gate): (request: FastifyRequest, reply: FastifyReply
     const kept = typeof lastEventId === 'string' ? gate.replays.find(session, lastEventId) : undefined
     if (kept === undefined) gate.streams.ofSession(session)?.end()
     if (gate.streams.countOf(request.principal) >= maxStreams) throw new Refusal('PORTCULLIS_OVERLOADED', { message: `You have ${maxStreams} streams open already. Close one.` })
-    gate.ledger.append(entryOf(gate, request, session))
+    gate.ledger.append(sessionEntry(gate, request, session))
     reply.hijack()
     const { raw } = reply
     raw.on('error', () => {}) // the client left; there is nobody to tell
@@ -62,12 +62,12 @@ export function open (gate: Gate): (request: FastifyRequest, reply: FastifyReply
 export function close (gate: Gate): (request: FastifyRequest, reply: FastifyReply) => void {
   return (request, reply) => {
     const session = sessionOf(gate, request)
-    gate.ledger.append(entryOf(gate, request, session))
-    gate.sessions.end(session)
+    gate.ledger.append(sessionEntry(gate, request, session))
+    const ended = gate.endedSessions.end(session)
     gate.streams.ofSession(session)?.end()
     gate.replays.endSession(session)
     gate.supervisor.endSession(request.principal.id, session.id).catch((error: unknown) => gate.log.error({ err: error }, 'instances of a session could not be ended'))
-    void reply.code(204).send()
+    void ended.then(() => reply.code(204).send())
   }
 }
 
@@ -84,16 +84,17 @@ function write (raw: ServerResponse, text: string): boolean {
   return true
 }
 
-function entryOf (gate: Gate, request: FastifyRequest, session: Session): Entry {
+/** That a client opened or ended something of its session, for the record. */
+export function sessionEntry (gate: Gate, request: FastifyRequest, session: Session | undefined): Entry {
   return {
     kind: 'session',
     record: gate.ledger.newRecord(),
     principal: request.principal,
     token: request.principal.tokenId,
-    client: session.clientLabel,
-    session: session.label,
+    client: session?.clientLabel,
+    session: session?.label,
     source: request.ip,
-    era: session.version,
+    era: session === undefined ? '2024-11-05' : session.version,
     method: request.method,
     outcome: 'ok',
     policy: gate.config.version,

@@ -3,6 +3,7 @@ import { errorFor } from '../../src/bridge/error.ts'
 import { resultFor } from '../../src/bridge/result.ts'
 import { Refusal } from '../../src/errors.ts'
 import type { Era } from '../../src/protocol/era.ts'
+import { isObject } from '../../src/protocol/message.ts'
 import type { Answer } from '../../src/upstreams/answer.ts'
 import type { Instance } from '../../src/upstreams/instance.ts'
 import { askOnStream } from './ask-client.ts'
@@ -37,10 +38,19 @@ function relayTo (instance: Instance, gate: Gate, call: Call): Promise<Answered>
 }
 
 function present (answer: Answer | Answered, instance: Instance, { config, catalog }: Gate, call: Call): Answered {
-  if (!('resultType' in answer)) return answer.kind === 'error' ? errorFor(answer, instance.era, call) : answer
+  if (!('resultType' in answer)) {
+    if (answer.kind === 'error') expectVisits(answer, instance, call)
+    return answer.kind === 'error' ? errorFor(answer, instance.era, call) : answer
+  }
   if (answer.text.length > config.guards.maxResult) throw tooLarge(answer.text.length, config.guards.maxResult)
   if (call.arrival.endpoint === undefined) catalog.learn(call, instance.upstream, answer.text)
   return { kind: 'result', text: resultFor(answer, instance.era, call.era, call.record, call.method, instance.tools.get(call.target?.name ?? '')?.['outputSchema']), toolError: answer.isError }
+}
+
+/** URLs that an error (-32042) sends the client to are questions like others: it hears when one is done. */
+function expectVisits ({ data }: Extract<Answered, { kind: 'error' }>, { upstream }: Instance, { session }: Call): void {
+  if (session === undefined || !isObject(data) || !Array.isArray(data['elicitations'])) return
+  for (const asked of data['elicitations'].filter(isObject)) session.expectVisit(upstream, asked['elicitationId'])
 }
 
 function tooLarge (size: number, max: number): Refusal {

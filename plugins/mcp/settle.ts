@@ -22,7 +22,7 @@ export function settle (gate: Gate, call: Call, answered: Answered): void {
 }
 
 /** An upstream's errors that a 2026-07-28 client expects to find in the HTTP status too (specification, basic/transports). */
-const modernStatus: Readonly<Record<number, number>> = { '-32601': 404, '-32020': 400, '-32021': 400, '-32022': 400 }
+const modernStatus: Readonly<Record<number, number>> = { '-32601': 404, '-32020': 400, '-32021': 400, '-32022': 400, 503: 503 }
 
 /** Ends a call that a step refused, or that failed on the way. Anything that is not a Refusal is our own fault. */
 export function refuse (gate: Gate, call: Call, error: unknown): void {

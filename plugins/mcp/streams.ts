@@ -84,6 +84,7 @@ export class Streams {
   publish (instance: Instance, method: string, params: Record<string, unknown>): void {
     if (changes.has(method)) return this.#change(instance, method)
     if (method === 'notifications/resources/updated') return this.#toAll(instance, method, params, ({ session, uris }) => typeof params['uri'] === 'string' && (session?.subscriptions.has(params['uri']) === true || uris?.has(params['uri']) === true))
+    if (method === 'notifications/elicitation/complete') return this.#toAll(instance, method, params, ({ session }) => session?.expectsVisit(instance.upstream, params['elicitationId']) === true)
     if (method === 'notifications/message') return this.#log(instance, params)
   }
 

@@ -11,6 +11,11 @@ export function primer (id: string): string {
   return `id: ${id}\nretry: ${retryMs}\ndata: \n\n`
 }
 
+/** The first event of a 2024-11-05 stream: where messages are posted (specification 2024-11-05, basic/transports). */
+export function endpointEvent (address: string): string {
+  return `event: endpoint\ndata: ${address}\n\n`
+}
+
 /** A comment line: keeps proxies and clients from closing a quiet stream. */
 export const keepAlive = ': keep-alive\n\n'
 export const keepAliveMs = 15_000

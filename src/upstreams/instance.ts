@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { Refusal } from '../errors.ts'
 import { legacyVersions, modernVersions } from '../protocol/era.ts'
-import type { Era } from '../protocol/era.ts'
+import type { Era, LogLevel } from '../protocol/era.ts'
 import { isObject } from '../protocol/message.ts'
 import { lists } from '../protocol/methods.ts'
 import type { ListMethod } from '../protocol/methods.ts'
@@ -15,6 +15,7 @@ import { clientInfo, ownEnvelope, withoutSubscription } from './envelope.ts'
 import { introductionOf } from './introduction.ts'
 import type { Introduction, Item } from './introduction.ts'
 import { Listening } from './listening.ts'
+import { unreachable } from './remote/remote.ts'
 import { Turns } from './turns.ts'
 
 /** The server does not speak the era it was opened in; the other era may work. */
@@ -35,6 +36,8 @@ export interface InstanceOptions {
   readonly cell: Cell
   readonly maxLine: number
   readonly timeoutMs: number
+  /** It is reached over a network, whose failures say nothing about the server. */
+  readonly isRemote: boolean
   /** What the server may ask of clients, whether it is known to ask, and who wants to know that it does. */
   readonly asks: { readonly kinds: readonly AskKind[], known (): boolean, learn (): void }
   readonly hooks: ChannelHooks
@@ -56,6 +59,8 @@ export class Instance {
   listening: Listening | undefined
   introduction: Introduction = { serverInfo: {}, capabilities: {}, instructions: undefined }
   lastUsed = Date.now()
+  /** The level it was last told to log at. */
+  logLevel: LogLevel | undefined = undefined
   #tools: ReadonlyMap<string, Item> = new Map()
   #toolsAt = 0
   #loading: Promise<void> | undefined
@@ -66,6 +71,7 @@ export class Instance {
   /** How long one request may take, in milliseconds. */
   readonly timeoutMs: number
   readonly #mayAsk: readonly AskKind[]
+  readonly #isRemote: boolean
 
   constructor (options: InstanceOptions) {
     this.upstream = options.upstream
@@ -73,6 +79,7 @@ export class Instance {
     this.era = options.era
     this.cell = options.cell
     this.timeoutMs = options.timeoutMs
+    this.#isRemote = options.isRemote
     // Nobody can say whose call a shared process asks about, and a 2026-07-28 server asks in its answers.
     this.#mayAsk = options.era === 'legacy' && options.owner !== '*' ? options.asks.kinds : []
     const turns = this.turns = this.#mayAsk.length === 0 ? undefined : new Turns(options.asks.known(), options.asks.learn)
@@ -196,6 +203,7 @@ export class Instance {
 
   async #discover (timeoutMs: number): Promise<Item> {
     const result = await this.#ask('server/discover', () => JSON.stringify({ _meta: ownEnvelope }), Math.min(timeoutMs, probeMs), true).catch((error: unknown) => {
+      if (this.#isRemote && error instanceof Refusal && error.code === 'PORTCULLIS_UPSTREAM_FAILED') throw error
       // Some servers exit on what they do not know, others keep silent: both may be of the other era.
       throw error instanceof WrongEra ? error : new WrongEra('server/discover was not answered', { cause: error })
     })
@@ -245,7 +253,7 @@ export class Instance {
       this.#channel.request(method, params, {
         answer: (answer: Answer) => {
           if (answer.kind === 'result') resolve(JSON.parse(answer.text) as Item)
-          else if (handshake) reject(new WrongEra(`${method}: ${answer.message}`))
+          else if (handshake && answer.code !== unreachable) reject(new WrongEra(`${method}: ${answer.message}`))
           else reject(new Refusal('PORTCULLIS_UPSTREAM_FAILED', { cause: new Error(`${method}: ${answer.message}`) }))
         },
         fail: reject,

@@ -143,6 +143,7 @@ export class Starter {
       cell,
       maxLine: this.#parts.config.guards.maxResult + 65_536,
       timeoutMs: spec.timeouts.call,
+      isRemote: spec.remote !== undefined,
       asks: { kinds: spec.asks, known: () => this.#asking.has(spec.name), learn: () => this.#asking.add(spec.name) },
       hooks: {
         notification: (method, params) => this.#events.notification(instance, method, params),

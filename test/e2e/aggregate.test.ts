@@ -30,7 +30,7 @@ async function start (t: Test, names: readonly string[]): Promise<{ gateway: Tes
   return { gateway, token, client: await gateway.client('/mcp', token) }
 }
 
-t.test('one list of all upstreams, in the order of the configuration, whatever one of them does [79, 81]', async (t) => {
+t.test('79, 81: one list of all upstreams, in the order of the configuration, whatever one of them does', async (t) => {
   const { client, gateway } = await start(t, [long])
   const first = (await client.listTools()).tools.map(({ name }) => name)
   t.same((await client.listTools()).tools.map(({ name }) => name), first, 'the order is the same every time')
@@ -42,7 +42,7 @@ t.test('one list of all upstreams, in the order of the configuration, whatever o
   t.equal(textOf(await client.callTool({ name: 'beta__echo', arguments: { text: 'still here' } })), 'still here')
 })
 
-t.test('a name that is too long is shortened in one way, and the upstream gets its own [79]', async (t) => {
+t.test('79: a name that is too long is shortened in one way, and the upstream gets its own', async (t) => {
   const { client, gateway, token } = await start(t, [long, `${long}2`])
   const { tools } = await client.listTools()
   t.ok(tools.every(({ name }) => name.length <= 64), 'none is longer than models take')
@@ -59,7 +59,7 @@ t.test('a name that is too long is shortened in one way, and the upstream gets i
   await t.rejects(client.callTool({ name: unknown }), /Unknown tool/, 'a made-up shortened name leads nowhere')
 })
 
-t.test('of tools that look alike only the first is offered on /mcp, and the operator hears why [72, 79]', async (t) => {
+t.test('72, 79: of tools that look alike only the first is offered on /mcp, and the operator hears why', async (t) => {
   const lookalikes = ['Echo', 'есho', 'ec\u200bho', 'ｅcho', 'secrеt']
   const { client, gateway, token } = await start(t, [...lookalikes, 'show_I', 'show_l'])
   const names = (await client.listTools()).tools.map(({ name }) => name)
@@ -77,7 +77,7 @@ t.test('of tools that look alike only the first is offered on /mcp, and the oper
   }
 })
 
-t.test('a long list comes in pages, whose cursors are one principal\'s and one list\'s [74]', async (t) => {
+t.test('74: a long list comes in pages, whose cursors are one principal\'s and one list\'s', async (t) => {
   const { client, gateway } = await start(t, many)
   const names: string[] = []
   const cursors: string[] = []
@@ -104,7 +104,7 @@ t.test('a long list comes in pages, whose cursors are one principal\'s and one l
   t.match((await client.listTools({ cursor: mine })).tools[0], { name: names[500] }, 'it is still good for what it was made for')
 })
 
-t.test('a foreign cursor contacts no upstream, and an upstream\'s empty cursor is followed [74]', async (t) => {
+t.test('74: a foreign cursor contacts no upstream, and an upstream\'s empty cursor is followed', async (t) => {
   const shared = await startGateway(t)
   mkdirSync(join(shared.folder, 'shared'), { recursive: true })
   const token = await shared.addUser('alice', ['user'])
@@ -120,7 +120,7 @@ t.test('a foreign cursor contacts no upstream, and an upstream\'s empty cursor i
   t.ok((await direct.listTools({ cursor: '' })).tools.some(({ name }) => name === 'grow'), 'on the endpoint of one upstream it passes')
 })
 
-t.test('a change of several lists is told once [80]', async (t) => {
+t.test('80: a change of several lists is told once', async (t) => {
   const { client, gateway, token } = await start(t, [])
   await client.listTools()
   let heard = 0
@@ -133,7 +133,7 @@ t.test('a change of several lists is told once [80]', async (t) => {
   t.ok(heard <= 2, `${heard} notifications for three changes in a burst`)
 })
 
-t.test('a resource is read from the upstream that offers it, or that pointed at it [82]', async (t) => {
+t.test('82: a resource is read from the upstream that offers it, or that pointed at it', async (t) => {
   const { client, gateway } = await start(t, [])
   t.match(await client.readResource({ uri: 'memo://one' }), { contents: [{ text: 'first' }] })
   await t.rejects(client.readResource({ uri: 'memo://linked' }), /Unknown resource/, 'nobody offers it')

@@ -1,3 +1,4 @@
+import { ElicitationCompleteNotificationSchema } from '@modelcontextprotocol/sdk/types.js'
 import t from 'tap'
 import { accept, answers, legacyClient, modernClient, round, start, textOf } from '../support/asking.ts'
 import type { Answer, Form } from '../support/asking.ts'
@@ -107,6 +108,19 @@ t.test('legacy to legacy: questions travel on the stream of their call, answers 
   t.match(textOf(await client.callTool({ name: 'sample', arguments: {} })), 'hello')
   t.match(textOf(await client.callTool({ name: 'roots', arguments: {} })), 'file:///here')
   t.match(await gateway.rows({ kind: 'answer' }), [{ decision: 'allow', arguments: { result: { action: 'accept' } } }, { decision: 'deny', rule: 'destructive-command' }, { method: null }, { method: null }])
+
+  await t.test('a client that was sent to a URL hears when that is done, and of no other URL', async (t) => {
+    const done: string[] = []
+    client.setNotificationHandler(ElicitationCompleteNotificationSchema, ({ params }) => { done.push(params.elicitationId) })
+    await client.callTool({ name: 'visit', arguments: { url: 'https://example.com/visit' } })
+    await until(() => done.length > 0)
+    t.same(done, ['e1'])
+    const other = await legacyClient(t, gateway, token, '/mcp/curious', () => accept('x'))
+    other.setNotificationHandler(ElicitationCompleteNotificationSchema, ({ params }) => { done.push(`other ${params.elicitationId}`) })
+    await client.callTool({ name: 'visit', arguments: { url: 'https://example.com/visit' } })
+    await until(() => done.length > 1)
+    t.same(done, ['e1', 'e1'], 'a session that was not asked hears nothing')
+  })
 
   await t.test('56: a client that cannot be asked gets the server\'s own answer', async (t) => {
     const mute = await legacyClient(t, gateway, token, '/mcp/curious', () => accept('x'), {})

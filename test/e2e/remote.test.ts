@@ -205,3 +205,31 @@ t.test('a remote server that fails is an outage for its own callers, in words th
   remote.server.close()
   t.match(await client.callTool({ name: 'echo', arguments: { text: 'x' } }), { isError: true })
 })
+
+t.test('23, 50: an outage, a refused credential and a lost connection say nothing of the revisions a remote server speaks', async (t) => {
+  const remote = await modern(t)
+  const troubles: ((response: ServerResponse) => void)[] = []
+  const front = await listen(t, (request, response) => {
+    const trouble = troubles.shift()
+    if (trouble === undefined) remote.server.emit('request', request, response)
+    else request.resume().on('end', () => trouble(response))
+  })
+  const names = ['outage', 'credential', 'connection'] as const
+  const gateway = await start(t, Object.fromEntries(names.map((name) => [name, { url: `${front.url}/mcp` }])))
+  const token = await gateway.addUser('alice', ['user'])
+  const envelope = { 'io.modelcontextprotocol/protocolVersion': '2026-07-28', 'io.modelcontextprotocol/clientCapabilities': {} }
+  const list = async (name: string): Promise<number> => (await gateway.post(`/mcp/${name}`, token, { jsonrpc: '2.0', id: 1, method: 'tools/list', params: { _meta: envelope } }, { 'mcp-protocol-version': '2026-07-28', 'mcp-method': 'tools/list' })).status
+  const troubleOf: Record<typeof names[number], (response: ServerResponse) => void> = {
+    outage: (response) => { response.writeHead(503).end() },
+    credential: (response) => { response.writeHead(401).end() },
+    connection: (response) => { response.destroy() },
+  }
+  for (const name of names) {
+    const before = front.seen.length
+    troubles.push(troubleOf[name])
+    t.equal(await list(name), 503, `${name}: unavailable to its caller`)
+    t.equal(front.seen.length, before + 1, 'and no other revision is tried')
+    await until(async () => await list(name) === 200, 30_000)
+    t.equal(front.seen.at(-1)?.headers['mcp-protocol-version'], '2026-07-28', 'once it works it is spoken to as before')
+  }
+})

@@ -102,6 +102,20 @@ t.test('60: an output that is no object is wrapped for the session era, its sche
   }
 })
 
+t.test('63: the log level of a 2026-07-28 request is told to a session-era upstream, and heard on that request only', async (t) => {
+  const gateway = await start(t)
+  const token = await gateway.addUser('alice', ['user'])
+  const call = async (level?: string): Promise<string> => await (await gateway.post('/mcp/fixture', token, { jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: 'log', arguments: {}, _meta: { ...envelope, ...(level === undefined ? {} : { 'io.modelcontextprotocol/logLevel': level }) } } }, { 'mcp-protocol-version': '2026-07-28', 'mcp-method': 'tools/call', 'mcp-name': 'log' })).text()
+  const levels = (): unknown[] => gateway.calls().filter(({ method }) => method === 'logging/setLevel').map(({ params }) => params['level'])
+  t.notMatch(await call(), /notifications\/message/, 'none without a level')
+  t.same(levels(), [])
+  t.match(await call('info'), /notifications\/message/)
+  t.match(await call('debug'), /notifications\/message/)
+  t.notMatch(await call('error'), /notifications\/message/, 'what is below its level stays away')
+  t.same(levels().slice(0, 2), ['info', 'debug'], 'the upstream is told once a level')
+  t.match(JSON.parse(await call('loud')), { error: { code: -32602 } }, 'a level that does not exist')
+})
+
 t.test('63: the log level of a session goes to a 2026-07-28 upstream with every request', async (t) => {
   const gateway = await start(t)
   const client = await gateway.client('/mcp/listening', await gateway.addUser('alice', ['user']))

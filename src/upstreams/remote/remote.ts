@@ -19,6 +19,9 @@ export interface RemoteParts {
   gone (reason: string): void
 }
 
+/** Code of the error that stands for an answer by which a server says nothing but that it cannot be used now. */
+export const unreachable = 503
+
 const accept = 'application/json, text/event-stream'
 /** Statuses by which a server says that it does not know Streamable HTTP, or not this session any more. */
 const unknownHere: ReadonlySet<number> = new Set([400, 404, 405])
@@ -87,7 +90,7 @@ export class Remote {
     }
     if (statusCode >= 300 && statusCode < 400) {
       await body.dump()
-      return this.#fail(outgoing, 'The remote server wants to send the gateway elsewhere. Redirects are not followed: write the final address into "url".')
+      return this.#fail(outgoing, 'The remote server wants to send the gateway elsewhere. Redirects are not followed: write the final address into "url".', unreachable)
     }
     const isAnswer = outgoing.id !== undefined && outgoing.method !== undefined
     if (!isAnswer || statusCode === 202 || this.#messages !== undefined) {
@@ -97,7 +100,7 @@ export class Remote {
     if (type.startsWith('text/event-stream') && statusCode < 300) return await this.#readEvents(body, outgoing)
     if (type.startsWith('application/json') && ![401, 403].includes(statusCode) && statusCode < 500) return await this.#readJson(body, outgoing)
     await body.dump()
-    this.#fail(outgoing, statusCode === 401 || statusCode === 403 ? 'The remote server refused the credentials of the gateway. Tell the operator.' : `The remote server answered with HTTP ${statusCode}.`)
+    this.#fail(outgoing, statusCode === 401 || statusCode === 403 ? 'The remote server refused the credentials of the gateway. Tell the operator.' : `The remote server answered with HTTP ${statusCode}.`, isOutage(statusCode) ? unreachable : undefined)
   }
 
   async #readJson (body: Dispatcher.ResponseData['body'], outgoing: Outgoing): Promise<void> {
@@ -195,10 +198,15 @@ export class Remote {
     return await request(url, { method, dispatcher: this.#parts.agent, headers: { ...this.#parts.headers, ...own, ...session, ...headers }, signal, ...(body === undefined ? {} : { body }) })
   }
 
-  #fail ({ id, method }: Outgoing, message: string): void {
+  #fail ({ id, method }: Outgoing, message: string, code = -32603): void {
     if (id === undefined || method === undefined) return this.#parts.note(message)
-    this.#parts.line(`${JSON.stringify({ jsonrpc: '2.0', id, error: { code: -32603, message } })}\n`)
+    this.#parts.line(`${JSON.stringify({ jsonrpc: '2.0', id, error: { code, message } })}\n`)
   }
+}
+
+/** What says nothing about the revisions that the server speaks. */
+function isOutage (status: number): boolean {
+  return status === 401 || status === 403 || status === 429 || status >= 500
 }
 
 function parse (text: string): unknown {
