@@ -12,7 +12,7 @@ type Result = Extract<Answer, { kind: 'result' }>
  */
 export function resultFor (answer: Result, from: Era, to: Era, record: string, method: string, outputSchema?: unknown): string {
   if (answer.hasMeta || answer.resultType !== undefined || (from === 'modern' && (to === 'legacy' || method === 'resources/read'))) return rewrite(answer.text, from, to, record, method, outputSchema)
-  const added = `"_meta":{"${recordKey}":"${record}"}${from === 'legacy' && to === 'modern' ? modernMembers(method) : ''}`
+  const added = `"_meta":{"${recordKey}":"${record}"}${to === 'modern' ? modernMembers(method) : ''}`
   return answer.text.length <= 2 || isEmpty(answer.text) ? `{${added}}` : `{${added},${answer.text.slice(answer.text.indexOf('{') + 1)}`
 }
 
@@ -37,10 +37,11 @@ function rewrite (text: string, from: Era, to: Era, record: string, method: stri
     delete given[meta.serverInfo]
     if (method === 'tools/call') Object.assign(result, outputForLegacy(result, outputSchema))
   }
+  const members = to === 'modern' ? JSON.parse(`{${modernMembers(method).slice(1)}}`) as object : {}
   // What a legacy server says about a later revision is not its to say; and what was answered to one user is private.
-  const added = from === 'legacy' && to === 'modern' ? JSON.parse(`{${modernMembers(method).slice(1)}}`) as object : {}
+  const said = from === 'legacy' ? { ...result, ...members } : { ...members, ...result }
   const caching = from === 'modern' && to === 'modern' && method === 'resources/read' ? { cacheScope: 'private' } : {}
-  return JSON.stringify({ ...result, ...added, ...caching, _meta: { ...given, [recordKey]: record } })
+  return JSON.stringify({ ...said, ...caching, _meta: { ...given, [recordKey]: record } })
 }
 
 function isEmpty (text: string): boolean {

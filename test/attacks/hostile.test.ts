@@ -22,7 +22,7 @@ async function bodyOf (response: Response): Promise<Body> {
   return JSON.parse(/^(event|id):/.test(text) ? text.split('data: ').at(-1) ?? '' : text) as Body
 }
 
-t.test('T35: nothing a child writes harms more than its own call', async (t) => {
+t.test('T35, 45, 47: nothing a child writes harms more than its own call', async (t) => {
   const gateway = await startGateway(t)
   const token = await gateway.addUser('alice', ['user'])
   const session = await sessionOf(gateway, token)
@@ -113,7 +113,7 @@ t.test('a batch with a number that cannot be carried is answered, and recorded',
   t.equal((await gateway.rows({ code: 'PORTCULLIS_INVALID_REQUEST' })).length, 1)
 })
 
-t.test('a call can be cancelled whatever notifications came before', async (t) => {
+t.test('39: a call can be cancelled whatever notifications came before', async (t) => {
   const gateway = await startGateway(t)
   const token = await gateway.addUser('alice', ['user'])
   const session = await sessionOf(gateway, token)
@@ -132,7 +132,7 @@ t.test('T49: a template of braces does not hold anybody up', async (t) => {
   t.match(await bodyOf(await gateway.post('/mcp', token, rpc('resources/read', { uri: 'memo://nowhere' }), session)), { error: { code: -32602 } })
 })
 
-t.test('an upstream that fails once is not taken for one of the other era', async (t) => {
+t.test('50: an upstream that fails once is not taken for one of the other era', async (t) => {
   const folder = t.testdir({ shared: {} })
   const gateway = await startGateway(t, { folder, yaml: { roles: { admin: { allow: ['*/*'] } }, upstreams: { moody: { command: ['node', join(fixtures, 'moody.mjs')], sandbox: { read: [`${join(folder, 'shared')}:/shared`] } } } } })
   const token = await gateway.addUser('alice', ['admin'])

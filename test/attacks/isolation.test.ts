@@ -18,7 +18,7 @@ async function callText (gateway: TestGateway, token: string, session: Record<st
   return body.result?.content[0]?.text ?? text
 }
 
-t.test('T32: two hundred calls of two users, all with id 1, never cross over', async (t) => {
+t.test('T32, 16: two hundred calls of two users, all with id 1, never cross over', async (t) => {
   const gateway = await startGateway(t, { yaml: { limits: [{ calls: 100_000, per: 'hour', by: ['user', 'tool'] }] } })
   const users = await Promise.all(['alice', 'bob'].map(async (name) => {
     const token = await gateway.addUser(name, ['user'])
@@ -35,7 +35,7 @@ t.test('T32: two hundred calls of two users, all with id 1, never cross over', a
   t.ok(rows.every(({ principal, arguments: args }) => (args as { text: string }).text.startsWith(String(principal))), 'and each record is in its own user\'s name')
 })
 
-t.test('T34: calls with the same id and the same progress token each hear their own progress, and nothing else', async (t) => {
+t.test('T34, 37, 43: calls with the same id and the same progress token each hear their own progress, and nothing else', async (t) => {
   const gateway = await startGateway(t, { yaml: { limits: [{ calls: 100_000, per: 'hour', by: ['user', 'tool'] }] } })
   const users = await Promise.all(['alice', 'bob'].map(async (name) => {
     const token = await gateway.addUser(name, ['user'])
@@ -75,7 +75,7 @@ t.test('T18: a disabled user is refused at once and leaves no process behind', a
   t.pass('refused, and the instance ended')
 })
 
-t.test('T16, T20, T46: nothing of the gateway is found in a child, a log, a record or an answer', async (t) => {
+t.test('T16, T20, T46, 76: nothing of the gateway is found in a child, a log, a record or an answer', async (t) => {
   const canary = 'canary-7f3a91d2'
   process.env['PORTCULLIS_TEST_CANARY'] = canary
   t.teardown(() => { delete process.env['PORTCULLIS_TEST_CANARY'] })

@@ -43,7 +43,7 @@ t.test('every way a call can end is answered and on the record', async (t) => {
     })
   })
 
-  await t.test('a denied tool and an unknown one cannot be told apart, but the record can', async (t) => {
+  await t.test('72: a denied tool and an unknown one cannot be told apart, but the record can', async (t) => {
     const denied = await gateway.post('/mcp/fixture', token, { jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: 'secret', arguments: {} } }, await sessionHeaders(gateway, token))
     const unknown = await gateway.post('/mcp/fixture', token, { jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: 'sicret', arguments: {} } }, await sessionHeaders(gateway, token))
     t.equal(denied.status, 200)
@@ -104,7 +104,7 @@ t.test('every way a call can end is answered and on the record', async (t) => {
     await until(() => gateway.calls().some(({ method }) => method === 'notifications/cancelled'))
   })
 
-  await t.test('a server that dies fails the call and is started again for the next', async (t) => {
+  await t.test('27: a server that dies fails the call and is started again for the next', async (t) => {
     const result = await call('crash')
     t.match(refusalOf(result), { code: 'PORTCULLIS_UPSTREAM_FAILED' })
     t.match(await rowOf(gateway, recordOf(result)), { outcome: 'crashed' })
@@ -119,7 +119,7 @@ t.test('every way a call can end is answered and on the record', async (t) => {
   })
 })
 
-t.test('prompts, resources, completion, progress, logging and cancellation pass', async (t) => {
+t.test('37, 38: prompts, resources, completion, progress, logging and cancellation pass', async (t) => {
   const gateway = await startGateway(t)
   const token = await gateway.addUser('bob', ['user'])
   for (const path of ['/mcp/fixture', '/mcp']) {
@@ -157,7 +157,7 @@ t.test('prompts, resources, completion, progress, logging and cancellation pass'
   t.equal(textOf(await client.callTool({ name: 'grown', arguments: {} })), 'grown', 'a tool that appeared can be called')
 })
 
-t.test('numbers, texts and identifiers arrive as they were sent', async (t) => {
+t.test('15, 83: numbers, texts and identifiers arrive as they were sent', async (t) => {
   const gateway = await startGateway(t)
   const token = await gateway.addUser('carol', ['user'])
   const headers = await sessionHeaders(gateway, token)

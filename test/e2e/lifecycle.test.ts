@@ -118,7 +118,7 @@ t.test('T48: a body that never ends and one that is too large are cut off', asyn
   t.match(await answer.json() as Result, { result: { content: [{ text: 'still served' }] } })
 })
 
-t.test('two first callers share one start; an idle instance is stopped and started again when it is needed', async (t) => {
+t.test('51: two first callers share one start; an idle instance is stopped and started again when it is needed', async (t) => {
   const folder = t.testdir({ shared: {} })
   const gateway = await startGateway(t, { folder, yaml: { upstreams: { fixture: fixture({ shared: join(folder, 'shared'), timeouts: { call: '2s', idle: '1s' } }) } } })
   chmodSync(join(folder, 'shared'), 0o777)

@@ -38,7 +38,7 @@ t.test('the wire, edge by edge', async (t) => {
     t.match(answer.body.error, { code, data: { code: ours, record: String, docs: `${gateway.url}/errors/${ours}` } }, name)
   }
 
-  await t.test('authentication comes before everything', async (t) => {
+  await t.test('22, 75, 77: authentication comes before everything', async (t) => {
     for (const method of ['GET', 'POST', 'DELETE', 'PUT', 'HEAD', 'OPTIONS']) {
       const response = await fetch(`${gateway.url}/mcp/fixture`, { method, headers: { accept: '*/*', 'content-type': 'text/plain' } })
       t.equal(response.status, 401, method)
@@ -49,7 +49,7 @@ t.test('the wire, edge by edge', async (t) => {
     t.match(await (await fetch(`${gateway.url}/.well-known/oauth-protected-resource/mcp`)).json(), { resource: `${gateway.url}/mcp`, bearer_methods_supported: ['header'] })
   })
 
-  await t.test('Host and Origin are checked everywhere', async (t) => {
+  await t.test('19, 20: Host and Origin are checked everywhere', async (t) => {
     for (const path of ['/mcp', '/auth/login', '/.well-known/oauth-protected-resource', '/metrics']) {
       t.equal(await statusWith(gateway, path, { host: 'evil.example' }), 403, path)
       t.equal(await statusWith(gateway, path, { origin: 'https://evil.example' }), 403, path)
@@ -61,7 +61,7 @@ t.test('the wire, edge by edge', async (t) => {
     t.equal(preflight.headers.get('access-control-allow-headers'), 'mcp-param-region')
   })
 
-  await t.test('what is not one JSON-RPC message is refused with its reason', async (t) => {
+  await t.test('14, 18, 71: what is not one JSON-RPC message is refused with its reason', async (t) => {
     refused(await send('{"jsonrpc":"2.0","id":1,"method":"tools/call","method":"ping"}', session), 400, -32600, 'PORTCULLIS_INVALID_REQUEST', 'duplicate member')
     refused(await send(Buffer.from([0x7b, 0xff, 0x7d]), session), 400, -32700, 'PORTCULLIS_PARSE_ERROR', 'bad UTF-8')
     refused(await send('{"a":', session), 400, -32700, 'PORTCULLIS_PARSE_ERROR', 'not JSON')
@@ -73,7 +73,7 @@ t.test('the wire, edge by edge', async (t) => {
     t.equal((await send(rpc('ping'), { ...session, 'content-type': 'application/json; charset=utf-8' })).status, 200)
   })
 
-  await t.test('sessions belong to their principal, can be ended, and cannot be made up', async (t) => {
+  await t.test('25, 26: sessions belong to their principal, can be ended, and cannot be made up', async (t) => {
     t.match(await send(rpc('tools/call', echo), session), { status: 200, body: { result: { content: [{ text: 'x' }] } } })
     refused(await send(rpc('tools/call', echo)), 400, -32600, 'PORTCULLIS_SESSION_REQUIRED', 'no session')
     const stolen = await send(rpc('tools/call', echo), session, '/mcp/fixture', other)
@@ -91,7 +91,7 @@ t.test('the wire, edge by edge', async (t) => {
     t.equal((await gateway.rows({ kind: 'session' })).length, 1)
   })
 
-  await t.test('a GET opens one stream a session', async (t) => {
+  await t.test('17, 21: a GET opens one stream a session', async (t) => {
     const get = async (headers: Record<string, string>): Promise<Response> => {
       const abort = new AbortController()
       t.teardown(() => abort.abort())
@@ -107,7 +107,7 @@ t.test('the wire, edge by edge', async (t) => {
     t.equal(await first.text(), '', 'takes the place of the first')
   })
 
-  await t.test('legacy revisions are negotiated, and their header may be missing but not wrong', async (t) => {
+  await t.test('13: legacy revisions are negotiated, and their header may be missing but not wrong', async (t) => {
     for (const version of ['2025-11-25', '2025-06-18', '2025-03-26', '2024-11-05']) t.match(await send(rpc('initialize', { ...initialize, protocolVersion: version })), { body: { result: { protocolVersion: version } } })
     t.match(await send(rpc('initialize', { ...initialize, protocolVersion: '1999-01-01' })), { body: { result: { protocolVersion: '2025-11-25' } } })
     refused(await send(rpc('initialize', { protocolVersion: 7 })), 200, -32602, 'PORTCULLIS_INVALID_PARAMS', 'malformed initialize')
@@ -119,7 +119,7 @@ t.test('the wire, edge by edge', async (t) => {
     t.equal((await send({ jsonrpc: '2.0', id: 5, result: {} }, session)).status, 202, 'a response to nothing is taken and ignored')
   })
 
-  await t.test('batches walk the pipeline message by message in 2025-03-26', async (t) => {
+  await t.test('12: batches walk the pipeline message by message in 2025-03-26', async (t) => {
     const old = await open('2025-03-26')
     const response = await gateway.post('/mcp/fixture', token, [rpc('tools/call', echo, 1), rpc('tools/call', { name: 'secret', arguments: {} }, 2), { jsonrpc: '2.0', method: 'notifications/initialized' }], old)
     const answers = (await response.json() as Answer['body'][]).sort((a, b) => Number(a.id) - Number(b.id))
@@ -129,7 +129,7 @@ t.test('the wire, edge by edge', async (t) => {
     t.match(nested, [{ error: { code: -32600 } }], 'initialize inside a batch')
   })
 
-  await t.test('2026-07-28 requests are checked against their headers before anything is forwarded', async (t) => {
+  await t.test('1, 2, 3, 5, 6, 13: 2026-07-28 requests are checked against their headers before anything is forwarded', async (t) => {
     const before = gateway.calls().length
     const call = (params: object, headers: Record<string, string>): Promise<Answer> => send(rpc('tools/call', params), headers)
     const good = { ...echo, _meta: envelope }

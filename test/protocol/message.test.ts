@@ -10,7 +10,7 @@ t.test('requests, notifications and responses are told apart', async (t) => {
   t.match(readMessage({ jsonrpc: '2.0', id: 1, result: {} }), { kind: 'response', id: 1 })
 })
 
-t.test('malformed messages are refused with what is wrong', async (t) => {
+t.test('14: malformed messages are refused with what is wrong', async (t) => {
   const cases: [unknown, RegExp][] = [
     [null, /is an object/], [[], /is an object/], [{ id: 1, method: 'x' }, /"jsonrpc"/], [{ jsonrpc: '1.0', id: 1, method: 'x' }, /"jsonrpc"/],
     [{ jsonrpc: '2.0', id: null, method: 'x' }, /"id"/], [{ jsonrpc: '2.0', id: 1.5, method: 'x' }, /"id"/], [{ jsonrpc: '2.0', id: {}, method: 'x' }, /"id"/],
@@ -24,12 +24,12 @@ const version = '2026-07-28'
 const params = (more: object = {}): Record<string, unknown> => ({ name: 'echo', _meta: { 'io.modelcontextprotocol/protocolVersion': version, 'io.modelcontextprotocol/clientCapabilities': {}, ...more } })
 const headers = { 'mcp-protocol-version': version, 'mcp-method': 'tools/call', 'mcp-name': 'echo' }
 
-t.test('a 2026-07-28 request is accepted when its headers mirror its body', async (t) => {
+t.test('7: a 2026-07-28 request is accepted when its headers mirror its body', async (t) => {
   t.match(readEnvelope('tools/call', params(), headers), { version, clientInfo: undefined })
   t.ok(readEnvelope('tools/call', params(), { ...headers, 'mcp-method': '  tools/call ', 'mcp-name': '=?base64?ZWNobw==?=' }))
 })
 
-t.test('a 2026-07-28 request whose headers or envelope are off is refused with the code the specification gives', async (t) => {
+t.test('2, 4, 5, 7, 11: a 2026-07-28 request whose headers or envelope are off is refused with the code the specification gives', async (t) => {
   const refused = (given: object, more: object = {}): string => {
     try {
       readEnvelope('tools/call', params(more), { ...headers, ...given })
@@ -50,13 +50,13 @@ t.test('a 2026-07-28 request whose headers or envelope are off is refused with t
   t.equal(refused({}, { 'io.modelcontextprotocol/logLevel': 'loud' }), 'PORTCULLIS_INVALID_ENVELOPE')
 })
 
-t.test('mirrored values decode strictly', async (t) => {
+t.test('8: mirrored values decode strictly', async (t) => {
   t.equal(decodeMirror('=?base64?w6k=?='), 'é')
   t.equal(decodeMirror('=?base64?w6k?='), undefined, 'missing padding')
   t.equal(decodeMirror('=?base64?x'), '=?base64?x', 'without its end it is literal')
 })
 
-t.test('parameters marked x-mcp-header must be mirrored exactly', async (t) => {
+t.test('10: parameters marked x-mcp-header must be mirrored exactly', async (t) => {
   const schema = { properties: { region: { type: 'string', 'x-mcp-header': 'Region' }, n: { type: 'integer', 'x-mcp-header': 'N' } } }
   checkParamHeaders(schema, { region: 'eu', n: 42 }, { 'mcp-param-region': 'eu', 'mcp-param-n': '42.0' })
   checkParamHeaders(schema, { region: null }, {})
@@ -65,7 +65,7 @@ t.test('parameters marked x-mcp-header must be mirrored exactly', async (t) => {
   t.throws(() => checkParamHeaders(schema, { region: 'eu' }, { 'mcp-param-region': 'us' }), { code: 'PORTCULLIS_HEADER_MISMATCH' })
 })
 
-t.test('qualified names split where the upstream ends', async (t) => {
+t.test('79: qualified names split where the upstream ends', async (t) => {
   t.same(split(qualify('files', 'read__file')), { upstream: 'files', name: 'read__file' })
   for (const name of ['echo', '__echo', 'files__', '']) t.equal(split(name), undefined, name)
 })

@@ -3,7 +3,7 @@ import type { ChildProcessWithoutNullStreams } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import type { Test } from 'tap'
-import type { Refusal } from '../../src/errors.ts'
+import { Refusal } from '../../src/errors.ts'
 import type { Answer } from '../../src/upstreams/answer.ts'
 import { readIncoming } from '../../src/upstreams/answer.ts'
 import { Channel } from '../../src/upstreams/channel.ts'
@@ -41,7 +41,7 @@ t.test('two hundred calls at once each get their own answer', async (t) => {
   t.equal(channel.inFlight, 0)
 })
 
-t.test('what a hostile child forges, repeats or babbles reaches nobody', async (t) => {
+t.test('38, 45, 47: what a hostile child forges, repeats or babbles reaches nobody', async (t) => {
   const { channel, heard } = open(t)
   const waiting = call(channel, 'hang')
   waiting.catch(() => {})
@@ -53,7 +53,7 @@ t.test('what a hostile child forges, repeats or babbles reaches nobody', async (
   t.equal(channel.inFlight, 1, 'the hanging call was not answered by the forgeries')
 })
 
-t.test('an answer beyond the line cap fails its own call only', async (t) => {
+t.test('46: an answer beyond the line cap fails its own call only', async (t) => {
   const { channel, heard } = open(t, 10_000)
   const small = call(channel, 'sleep', { ms: 50 })
   await t.rejects(call(channel, 'big', { bytes: 300_000 }), { code: 'PORTCULLIS_RESULT_TOO_LARGE' })
@@ -61,7 +61,7 @@ t.test('an answer beyond the line cap fails its own call only', async (t) => {
   t.same(heard.dropped, ['oversize'])
 })
 
-t.test('an overdue call is cancelled at the child and fails with a sentence', async (t) => {
+t.test('40: an overdue call is cancelled at the child and fails with a sentence', async (t) => {
   const { channel } = open(t)
   const overdue = call(channel, 'hang', {}, 10)
   setTimeout(() => channel.sweep(Date.now()), 50)
@@ -77,7 +77,7 @@ t.test('closing fails what is in flight and everything later', async (t) => {
   await t.rejects(call(channel, 'echo', { text: 'x' }), gone)
 })
 
-t.test('lines survive any chunking, carriage returns and multi-byte characters', async (t) => {
+t.test('45, 46: lines survive any chunking, carriage returns and multi-byte characters', async (t) => {
   const lines: string[] = []
   const oversize: string[] = []
   const reader = new LineReader(16, (line) => lines.push(line.toString()), (head, tail) => oversize.push(`${head}…${tail}`))
@@ -102,7 +102,7 @@ t.test('an id is good once', async (t) => {
   t.equal(slots.get(-1), undefined)
 })
 
-t.test('an answer cannot smuggle members past its result', async (t) => {
+t.test('47: an answer cannot smuggle members past its result', async (t) => {
   const read = (line: string): unknown => readIncoming(Buffer.from(line))
   t.match(read('{"jsonrpc":"2.0","id":7,"result":{"a":1}}'), { kind: 'answer', id: 7, answer: { text: '{"a":1}' } })
   t.match(read('{"result":{"a":"}"},"jsonrpc":"2.0","id":7}'), { kind: 'answer', id: 7, answer: { text: '{"a":"}"}' } })
@@ -111,4 +111,21 @@ t.test('an answer cannot smuggle members past its result', async (t) => {
   t.match(read('{"jsonrpc":"2.0","id":"7","result":{}}'), { kind: 'unmatched' })
   t.match(read('{"jsonrpc":"2.0","id":7,"error":{"code":-1,"message":"no"},"result":null}'), { answer: { kind: 'error', code: -1 } })
   t.match(read('{"jsonrpc":"2.0","id":7,"result":5}'), { kind: 'noise' })
+})
+
+t.test('49: a child that does not read is given up on before it fills the memory, and its death fails what waits', async (t) => {
+  const child = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'], { env: {} })
+  t.teardown(() => child.kill('SIGKILL'))
+  const channel = new Channel(child, 1024, { notification: () => {}, noise: () => {}, dropped: () => {} })
+  const failed: unknown[] = []
+  const sink = { answer: () => {}, fail: (refusal: Refusal) => { failed.push(refusal.code) } }
+  let accepted = 0
+  t.throws(() => {
+    for (; accepted < 1_000; accepted++) channel.request('tools/call', () => JSON.stringify('x'.repeat(100_000)), sink, 60_000)
+  }, { code: 'PORTCULLIS_UPSTREAM_UNAVAILABLE' })
+  t.ok(accepted < 200, `${accepted} calls of 100 kB`)
+  child.kill('SIGKILL')
+  await new Promise((resolve) => child.once('close', resolve))
+  channel.close(new Refusal('PORTCULLIS_UPSTREAM_FAILED'))
+  t.equal(failed.length, accepted, 'every one of them is told')
 })

@@ -1,0 +1,115 @@
+import { connect } from 'node:net'
+import { join } from 'node:path'
+import t from 'tap'
+import { keepAliveMs } from '../../src/protocol/sse.ts'
+import { round, start } from '../support/asking.ts'
+import { fixture, fixtures, startGateway, until } from '../support/gateway.ts'
+import { testDatabase } from '../support/postgres.ts'
+import { envelope, modernHeaders, modernTool, openSession, read, rpc, tool } from '../support/wire.ts'
+
+t.test('32: a stream begins at once, is not buffered on the way, and is kept open', async (t) => {
+  const gateway = await startGateway(t)
+  const token = await gateway.addUser('alice', ['user'])
+  const session = await openSession(gateway, token)
+  const abort = new AbortController()
+  const stream = await fetch(`${gateway.url}/mcp/fixture`, { signal: abort.signal, headers: { authorization: `Bearer ${token}`, accept: 'text/event-stream', 'accept-encoding': 'gzip, br', ...session } })
+  t.equal(stream.status, 200, 'its head is here though nothing was said')
+  t.equal(stream.headers.get('x-accel-buffering'), 'no')
+  t.equal(stream.headers.get('content-encoding'), null)
+  t.match(stream.headers.get('cache-control'), /no-transform/)
+  t.ok(keepAliveMs < 30_000)
+  abort.abort()
+})
+
+t.test('34: who does not read costs a bounded amount, and nobody else anything', async (t) => {
+  const gateway = await startGateway(t, { yaml: { upstreams: { fixture: { command: ['node', join(fixtures, 'upstream.mjs')], timeouts: { call: '60s' } } }, roles: { user: { allow: ['*/*'] } } } })
+  const token = await gateway.addUser('alice', ['user'])
+  const session = await openSession(gateway, token)
+  const other = await openSession(gateway, token)
+  const body = JSON.stringify(rpc('tools/call', { name: 'flood', arguments: { count: 3000, bytes: 10_000 }, _meta: { progressToken: 'slow' } }))
+  const socket = connect(Number(new URL(gateway.url).port), '127.0.0.1')
+  t.teardown(() => socket.destroy())
+  socket.pause()
+  socket.write(`POST /mcp/fixture HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer ${token}\r\nmcp-session-id: ${session['mcp-session-id']}\r\naccept: text/event-stream, application/json\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\nconnection: close\r\n\r\n${body}`)
+  await until(async () => (await gateway.rows({ tool: 'flood', kind: 'call' })).length === 1)
+  t.match((await read(await gateway.post('/mcp/fixture', token, tool('echo', { text: 'mine' }), other))).body.result, { content: [{ text: 'mine' }] }, 'another session of the same process is served meanwhile')
+  await until(async () => (await gateway.rows({ tool: 'flood', outcome: 'ok' })).length === 1, 60_000)
+  let received = 0
+  let tail = ''
+  socket.on('data', (chunk: Buffer) => {
+    received += chunk.length
+    tail = (tail + chunk.toString('latin1')).slice(-400)
+  })
+  socket.resume()
+  await until(() => tail.includes('flooded'), 30_000)
+  t.ok(received < 20_000_000, `of 30 MB of progress ${Math.round(received / 1e6)} MB waited for it; the rest was dropped, the answer was not`)
+})
+
+t.test('36: a shutdown ends a listen with its result', async (t) => {
+  const gateway = await startGateway(t)
+  const token = await gateway.addUser('alice', ['user'])
+  const response = await gateway.post('/mcp/fixture', token, rpc('subscriptions/listen', { notifications: { toolsListChanged: true }, _meta: envelope }, 'l-1'), modernHeaders('subscriptions/listen'))
+  t.equal(response.status, 200)
+  const text = response.text()
+  await gateway.gateway.close(5_000)
+  const messages = (await text).split('\n').filter((line) => line.startsWith('data: ')).map((line) => JSON.parse(line.slice(6)) as object)
+  t.match(messages[0], { method: 'notifications/subscriptions/acknowledged', params: { notifications: { toolsListChanged: true } } }, '64: the acknowledgement is first')
+  t.match(messages.at(-1), { id: 'l-1', result: { resultType: 'complete', _meta: { 'io.modelcontextprotocol/subscriptionId': 'l-1' } } })
+})
+
+t.test('61: a result of a 2026-07-28 server that does not say its type is complete', async (t) => {
+  const gateway = await startGateway(t, { yaml: { upstreams: { terse: { command: ['node', '-e', terse] } }, roles: { user: { allow: ['*/*'] } } } })
+  const token = await gateway.addUser('alice', ['user'])
+  const [body, headers] = modernTool('say')
+  t.match((await read(await gateway.post('/mcp/terse', token, body, headers))).body.result, { resultType: 'complete', content: [{ text: 'said' }] })
+})
+
+t.test('69: a retry is heard under its own progress token', async (t) => {
+  const gateway = await start(t)
+  const token = await gateway.addUser('alice', ['user'])
+  const send = async (progressToken: string, more: object = {}): Promise<Awaited<ReturnType<typeof read>>> => await read(await gateway.post('/mcp/curious', token, rpc('tools/call', { name: 'steps', arguments: {}, ...more, _meta: { ...envelope, 'io.modelcontextprotocol/clientCapabilities': { elicitation: {} }, progressToken } }), modernHeaders('tools/call', 'steps')))
+  const { body: { result = {} } } = await send('first')
+  t.match(result, { resultType: 'input_required' })
+  const { requestState } = result
+  const [key = ''] = Object.keys(result['inputRequests'] as object)
+  const second = await send('second', { requestState, inputResponses: { [key]: { action: 'accept', content: { colour: 'red' } } } })
+  t.match(second.body.result, { content: [{ text: 'red' }] })
+  t.match(second.text, /"progressToken":"second"/)
+  t.notMatch(second.text, /"progressToken":"first"/)
+})
+
+t.test('70: a state does not outlive the gateway that holds the call', async (t) => {
+  const database = await testDatabase(t)
+  const env = { PUBLIC_URL: 'https://mcp.example.com' }
+  const first = await start(t, {}, { database, env })
+  const token = await first.addUser('alice', ['user'])
+  const { result } = await round(first, token, 'paint', {}, { args: { what: 'it' } })
+  t.equal(result.resultType, 'input_required')
+  await first.gateway.close(0)
+  const second = await start(t, {}, { database, env, folder: first.folder })
+  const again = await round(second, token, 'paint', { requestState: result.requestState, inputResponses: {} }, { args: { what: 'it' } })
+  t.match(again, { status: 200, error: { code: -32602, data: { code: 'PORTCULLIS_STATE_EXPIRED' } } })
+  t.match(await round(second, token, 'plain'), { result: { content: [{ text: 'plain' }] } }, 'and nothing is blocked')
+})
+
+t.test('a result of ten megabytes arrives whole, in either era', async (t) => {
+  const folder = t.testdir()
+  const gateway = await startGateway(t, { folder, yaml: { guards: { max_result: '12MiB' }, upstreams: { fixture: fixture({ shared: join(folder, 'shared'), timeouts: { call: '60s' } }) }, roles: { user: { allow: ['*/*'] } } } })
+  const token = await gateway.addUser('alice', ['user'])
+  const bytes = 10 * 1024 * 1024
+  const session = await openSession(gateway, token)
+  for (const [body, headers] of [[tool('big', { bytes }), { ...session }] as const, modernTool('big', { bytes })]) {
+    const { body: { result } } = await read(await gateway.post('/mcp/fixture', token, body, headers))
+    t.equal(result?.content?.[0]?.text.length, bytes)
+  }
+})
+
+const terse = `require('readline').createInterface({ input: process.stdin }).on('line', (line) => {
+  const { id, method } = JSON.parse(line)
+  const results = {
+    'server/discover': { supportedVersions: ['2026-07-28'], capabilities: { tools: {} } },
+    'tools/list': { tools: [{ name: 'say', inputSchema: { type: 'object' } }] },
+    'tools/call': { content: [{ type: 'text', text: 'said' }] },
+  }
+  if (id !== undefined) console.log(JSON.stringify({ jsonrpc: '2.0', id, ...(results[method] ? { result: results[method] } : { error: { code: -32601, message: 'no' } }) }))
+})`
