@@ -118,7 +118,7 @@ t.test('an answer that cannot be recorded does not reach the upstream that asked
     return pattern.exec(heard)?.[1] ?? ''
   }
   const id = await hear(/"id":"(ask-[\w-]+)"/)
-  await database.pool.query('alter function ledger.ingest rename to ingest_later')
+  await database.pool.query(rename('ingest', 'ingest_later'))
   await gateway.post('/mcp/curious', token, { jsonrpc: '2.0', id: 8, method: 'tools/list' }, session)
   await until(async () => (await fetch(`${gateway.url}/readyz`)).status === 503, 20_000)
   const answered = await gateway.post('/mcp/curious', token, { jsonrpc: '2.0', id, result: { action: 'accept', content: { colour: 'never recorded' } } }, session)
@@ -126,5 +126,14 @@ t.test('an answer that cannot be recorded does not reach the upstream that asked
   await hear(/("id":7[,}])/)
   t.match(heard, /"id":7[,}]/, 'the call has ended')
   t.notMatch(heard, 'never recorded', 'and its server had no answer to repeat')
-  await database.pool.query('alter function ledger.ingest_later rename to ingest')
+  await database.pool.query(rename('ingest_later', 'ingest'))
 })
+
+/** A function of the ledger under another name, in all its forms. */
+function rename (from: string, to: string): string {
+  return `do $$ declare form regprocedure; begin
+    for form in select oid from pg_proc where proname = '${from}' and pronamespace = 'ledger'::regnamespace loop
+      execute format('alter function %s rename to ${to}', form);
+    end loop;
+  end $$`
+}
