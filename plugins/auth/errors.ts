@@ -9,6 +9,7 @@ const NAMES: Partial<Record<RefusalCode, string>> = {
   PORTCULLIS_UNAUTHENTICATED: 'unauthorized',
   PORTCULLIS_INVALID_TOKEN: 'invalid_token',
   PORTCULLIS_BAD_CREDENTIALS: 'invalid_grant',
+  PORTCULLIS_INSUFFICIENT_SCOPE: 'insufficient_scope',
   PORTCULLIS_FORBIDDEN: 'access_denied',
   PORTCULLIS_NOT_FOUND: 'not_found',
   PORTCULLIS_TOO_MANY_REQUESTS: 'slow_down',
@@ -33,7 +34,8 @@ export function sendError (publicUrl: string): (error: FastifyError, request: Fa
     const refusal = asRefusal(error)
     const { record } = refusal.data
     if (isFault(refusal)) request.server.log.error({ err: refusal.cause ?? refusal, record }, 'an /auth request failed')
-    const headers = refusal.status === 401 ? { ...refusal.headers, 'www-authenticate': challenge(refusal, publicUrl, '/mcp') } : refusal.headers
+    const hint = challenge(refusal, publicUrl, '/mcp')
+    const headers = hint === undefined ? refusal.headers : { ...refusal.headers, 'www-authenticate': hint }
     return reply.code(refusal.status).headers(headers).type('application/json').send({
       error: NAMES[refusal.code] ?? 'invalid_request',
       error_description: refusal.message,

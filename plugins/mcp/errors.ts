@@ -20,7 +20,8 @@ export function onError (gate: Gate): (error: FastifyError, request: FastifyRequ
     gate.metrics.refusal(refusal.code)
     const { status, body, headers } = requestRefusal(refusal, undefined, record, gate.config.server.publicUrl)
     const send = (): void => {
-      if (status === 401) void reply.header('www-authenticate', challenge(refusal, gate.config.server.publicUrl, pathOf(request)))
+      const hint = challenge(refusal, gate.config.server.publicUrl, pathOf(request))
+      if (hint !== undefined) void reply.header('www-authenticate', hint)
       if (refusal.code === 'PORTCULLIS_BODY_TOO_LARGE') void reply.header('connection', 'close')
       void reply.code(status).headers(headers).header('cache-control', 'no-store').type('application/json').send(body)
     }

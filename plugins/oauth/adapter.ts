@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto'
 
-import Provider, { errors } from 'oidc-provider'
 import type { Adapter, AdapterFactory, AdapterPayload, ClientMetadata } from 'oidc-provider'
 
 import * as artifacts from '../../db/oauth-artifacts.ts'
@@ -9,6 +8,7 @@ import type { Database } from '../../db/connect.ts'
 import type { Audit } from '../../src/identity/audit.ts'
 import type { Identity } from '../../src/identity/identity.ts'
 import { reach } from '../../src/identity/store.ts'
+import { errors, Provider } from './library.ts'
 
 export interface AdapterDeps {
   readonly db: Database['db']

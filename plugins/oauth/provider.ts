@@ -1,6 +1,5 @@
 import { timingSafeEqual } from 'node:crypto'
 
-import Provider, { errors, interactionPolicy } from 'oidc-provider'
 import type { AccessToken, ClientCredentials, Configuration, KoaContextWithOIDC, UnknownObject } from 'oidc-provider'
 
 import type { Database } from '../../db/connect.ts'
@@ -18,6 +17,7 @@ import { adapters, GRANT, hashSecret } from './adapter.ts'
 import { devicePages } from './device.ts'
 import { clientDocuments } from './documents.ts'
 import { LIFE, ROUTES } from './facts.ts'
+import { errors, interactionPolicy, Provider } from './library.ts'
 import type { Pages } from './pages.ts'
 
 export interface ProviderOptions {

@@ -103,7 +103,7 @@ export function openAuthenticator ({ db, standings, keys, format, publicUrl, now
   function audience ({ aud, scope }: Claims): Audience {
     const found = readAudience(publicUrl, aud)
     if (found === undefined) throw invalid(undefined, new Error('the token is for somebody else'))
-    if (!scope.split(' ').includes(SCOPE)) throw invalid(`This token lacks the scope "${SCOPE}". Log in again.`)
+    if (!scope.split(' ').includes(SCOPE)) throw new Refusal('PORTCULLIS_INSUFFICIENT_SCOPE')
     return found
   }
 

@@ -7,6 +7,7 @@ import t from 'tap'
 
 import { adminPassword, startGateway } from '../support/gateway.ts'
 import { letIn, openBrowser } from './browser.ts'
+import { openFlow } from './flow.ts'
 
 /** What a client keeps: everything in memory, and the address that a browser would be sent to. */
 function memory (): OAuthClientProvider & { authorizationUrl: URL | undefined, saved: Record<string, unknown> } {
@@ -66,4 +67,29 @@ t.test('SDK v2 goes from nothing to a tool call, and checks the issuer (7)', asy
   await client.connect(new ModernTransport(url, { authProvider: keeper as never }))
   t.teardown(() => client.close())
   t.match(await client.callTool({ name: 'echo', arguments: { text: 'hello' } }), { content: [{ text: /hello/ }] })
+})
+
+t.test('SDK v2 steps up: a token without the scope of calls is 403 insufficient_scope, and the client asks for more (7)', async (t) => {
+  const gateway = await startGateway(t)
+  const flow = openFlow(gateway)
+  const clientId = await flow.clientId()
+  const narrow = await flow.tokens(clientId, { scope: 'openid' })
+  const refused = await gateway.post('/mcp', narrow.access_token, { jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: 'fixture__echo', arguments: { text: 'too early' } } })
+  t.equal(refused.status, 403)
+  t.match(refused.headers.get('www-authenticate'), /^Bearer resource_metadata="[^"]+", scope="mcp", error="insufficient_scope"/)
+  t.match(await refused.json(), { error: { data: { code: 'PORTCULLIS_INSUFFICIENT_SCOPE' } } })
+  t.same(gateway.calls().filter(({ method }) => method === 'tools/call'), [], 'the upstream was not asked')
+
+  const keeper = memory()
+  keeper.saved['client'] = { client_id: clientId, redirect_uris: [flow.redirect], issuer: gateway.url }
+  keeper.saved['tokens'] = { ...narrow, refresh_token: undefined, token_type: 'Bearer', issuer: gateway.url }
+  const url = new URL(`${gateway.url}/mcp`)
+  const first = new ModernTransport(url, { authProvider: keeper as never })
+  await t.rejects(new ModernClient({ name: 'v2', version: '1' }).connect(first), ModernUnauthorized)
+  t.match(keeper.authorizationUrl?.searchParams.get('scope'), /\bmcp\b/)
+  await first.finishAuth((await letIn(openBrowser(gateway.url), String(keeper.authorizationUrl), 'admin', adminPassword)).searchParams)
+  const client = new ModernClient({ name: 'v2', version: '1' })
+  await client.connect(new ModernTransport(url, { authProvider: keeper as never }))
+  t.teardown(() => client.close())
+  t.match(await client.callTool({ name: 'fixture__echo', arguments: { text: 'hello' } }), { content: [{ text: /hello/ }] })
 })
