@@ -3,20 +3,18 @@
  * once confined and once not, under a gateway that is root (when this is) and under one that is an ordinary user.
  * Prints a table. Fails when anything gets out of a cell, or when so little gets out without one that the probes cannot tell.
  */
-import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 
+import { login, serve, session } from './serving.mjs'
 import { root } from './setup.mjs'
 
 const isRoot = process.getuid() === 0
 /** Whom a gateway that is root runs its cells as, and here an ordinary user. */
 const nobody = 65_534
-const patienceMs = 120_000
 const leastWithout = 25
 
 const runs = isRoot ? [{ name: 'root', uid: 0 }, { name: 'user', uid: nobody }] : [{ name: 'user', uid: process.getuid() }]
@@ -39,7 +37,7 @@ async function attempt ({ name, uid }) {
     closers.push(gateway.stop)
     const found = {}
     for (const [upstream, own] of Object.entries(baits)) {
-      found[`${upstream === 'cell' ? 'in a cell' : 'without'}, ${name}`] = await gateway.probe(upstream, { ...own, gatewayPid: gateway.pid, hostname: hostname(), envSecret, tcpPort: gateway.port, abstractSocket, pathSocket })
+      found[`${upstream === 'cell' ? 'in a cell' : 'without'}, ${name}`] = await probe(gateway.url, envSecret, upstream, { ...own, gatewayPid: gateway.pid, hostname: hostname(), envSecret, tcpPort: gateway.port, abstractSocket, pathSocket })
     }
     return found
   } finally {
@@ -66,7 +64,6 @@ function bait (folder, upstream, uid) {
 }
 
 async function start (folder, uid, baits, envSecret) {
-  const [port, metrics] = [await freePort(), await freePort()]
   const command = ['node', join(root, 'test/fixtures/probe.mjs')]
   const upstream = (sandbox) => ({ command, timeouts: { call: '5m' }, sandbox })
   const file = join(folder, 'upstreams.yaml')
@@ -77,42 +74,14 @@ async function start (folder, uid, baits, envSecret) {
   const data = join(folder, 'data')
   mkdirSync(data)
   own(data, uid)
-  const env = { PATH: process.env.PATH, HOME: data, PORT: `${port}`, METRICS_PORT: `${metrics}`, PORTCULLIS_DATA: data, PORTCULLIS_ADMIN_PASSWORD: envSecret, LOG_LEVEL: 'error' }
-  const gateway = spawn(process.execPath, [join(root, 'dist/src/cli.js'), 'serve', '--config', file, '--allow-unsandboxed'], { cwd: folder, env, uid, gid: uid, stdio: ['ignore', 'pipe', 'pipe'] })
-  let said = ''
-  for (const stream of [gateway.stdout, gateway.stderr]) stream.on('data', (chunk) => { said += chunk })
-  const ended = new Promise((resolve) => gateway.once('exit', resolve))
-  const stop = async () => {
-    gateway.kill('SIGTERM')
-    await ended
-  }
-  const url = `http://127.0.0.1:${port}`
-  for (let waited = 0; !await fetch(`${url}/readyz`).then(({ ok }) => ok, () => false); waited += 200) {
-    if (waited > patienceMs || gateway.exitCode !== null) {
-      await stop()
-      throw new Error(`The gateway did not become ready:\n${said}`)
-    }
-    await sleep(200)
-  }
-  return { pid: gateway.pid, port, stop, probe: (name, targets) => probe(url, envSecret, name, targets) }
+  return await serve({ folder, file, data, uid, password: envSecret, flags: ['--allow-unsandboxed'] })
 }
 
 /** What a client does: log in, initialize, call the tool. */
 async function probe (url, password, upstream, targets) {
-  const headers = { 'content-type': 'application/json', accept: 'application/json, text/event-stream' }
-  const { access_token: token } = await (await post(`${url}/auth/login`, headers, { username: 'admin', password })).json()
-  headers.authorization = `Bearer ${token}`
-  const opened = await post(`${url}/mcp/${upstream}`, headers, { jsonrpc: '2.0', id: 1, method: 'initialize', params: { protocolVersion: '2025-06-18', capabilities: {}, clientInfo: { name: 'escape', version: '1' } } })
-  headers['mcp-session-id'] = opened.headers.get('mcp-session-id') ?? ''
-  const answer = await post(`${url}/mcp/${upstream}`, headers, { jsonrpc: '2.0', id: 2, method: 'tools/call', params: { name: 'run_probe', arguments: targets } })
-  const text = await answer.text()
-  const { result } = JSON.parse(text.startsWith('{') ? text : text.slice(text.lastIndexOf('data: ') + 6))
-  if (result === undefined || result.isError === true) throw new Error(`The probe of "${upstream}" could not be run: ${text}`)
-  return JSON.parse(result.content[0].text)
-}
-
-async function post (url, headers, body) {
-  return await fetch(url, { method: 'POST', headers, body: JSON.stringify(body) })
+  const ask = await session(url, await login(url, password), upstream)
+  const { content: [{ text }] } = await ask('tools/call', { name: 'run_probe', arguments: targets })
+  return JSON.parse(text)
 }
 
 /** True when nothing got out of a cell, and enough without one. */
@@ -138,12 +107,4 @@ async function listen (where) {
   const server = createServer((socket) => socket.end())
   await new Promise((resolve) => server.listen(where, resolve))
   return () => new Promise((resolve) => server.close(resolve))
-}
-
-async function freePort () {
-  const server = createServer()
-  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  return port
 }

@@ -135,6 +135,7 @@ const elsewhere: readonly Elsewhere[] = [
   { command: /^bash \.ci\/run$/, by: '.ci/run', proof: 'passed, $failed failed', why: 'is what runs everything' },
   { command: /^npm run bench\b/, by: 'test/bench.test.ts', proof: "bench('rounds.mjs')", why: 'takes minutes and downloads its contenders' },
   { command: /^npm run storm\b/, by: 'test/bench.test.ts', proof: "bench('storm.mjs')", why: 'wants the machine for itself' },
+  { command: /^npm run servers\b/, by: '.ci/run', proof: 'npm run servers', why: 'downloads the servers' },
   { command: /^npm run conformance\b/, by: '.ci/run', proof: 'npm run -s conformance', why: 'takes minutes and downloads the official suite' },
   { command: /^docker compose (up|logs|exec)\b/, by: 'test/docker.test.ts', proof: "'config']", why: 'needs a Docker daemon' },
   { command: /^apt-get install -y bubblewrap util-linux( socat)?$/, by: '.ci/run', proof: 'bubblewrap socat util-linux', why: 'changes the machine' },
@@ -183,7 +184,7 @@ t.test('every portcullis command and flag that the documentation names exists', 
   for (const { page, line, text } of mentions) t.equal(unknownPart(known, text.replace(invocation, '')), undefined, `${page}:${line} ${text}`)
 
   const flags = new Set([...known.values()].flatMap((command) => command.flags))
-  const foreign = new Set(['--header', '--privileged', '--init', '--security-opt', '--fix', '--scenarios', '--only', '--rounds', '--no-build', '--quick'])
+  const foreign = new Set(['--header', '--privileged', '--init', '--security-opt', '--fix', '--scenarios', '--only', '--rounds', '--no-build', '--quick', '--local-timezone'])
   for (const { page, line, text } of spans().filter((span) => span.text.startsWith('--') && span.text !== '--')) {
     const [flag = ''] = text.split(/[ =]/)
     t.ok(flags.has(flag) || foreign.has(flag), `${page}:${line} ${text}`)
