@@ -1,7 +1,7 @@
 // Portcullis as its users run it: `portcullis serve` in a directory with an upstreams.yaml, everything on.
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 import { sql } from 'kysely'
@@ -40,7 +40,7 @@ async function serve (cwd, durability, upstream, database) {
   const port = await freePort()
   const origin = `http://127.0.0.1:${port}`
   const env = {
-    PATH: process.env.PATH,
+    PATH: `${dirname(process.execPath)}:${process.env.PATH}`,
     HOME: process.env.HOME,
     PORT: String(port),
     METRICS_PORT: String(await freePort()),
@@ -50,7 +50,7 @@ async function serve (cwd, durability, upstream, database) {
     ...(database.url === undefined ? {} : { DATABASE_URL: database.url }),
   }
   const isReady = async () => (await ask(`${origin}/readyz`)).ok
-  return { origin, ...await launch([process.execPath, program, 'serve'], { cwd, env, isReady }) }
+  return { origin, ...await launch([program, 'serve'], { cwd, env, isReady }) }
 }
 
 /** Nothing is switched off: what is not said here is as it ships. */
