@@ -111,6 +111,8 @@ export class Call {
   capture: Capture | undefined = undefined
   /** How to stop the upstream that works on the call. */
   cancel: ((refusal: Refusal) => void) | undefined = undefined
+  /** JSON text of the arguments, once somebody needed it. */
+  argumentsText: string | undefined = undefined
   /** Why the call must not be forwarded any more, when it was given up before it was. */
   givenUp: Refusal | undefined = undefined
 

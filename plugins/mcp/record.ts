@@ -1,10 +1,10 @@
+import { argumentsText } from '../../src/bridge/arguments-text.ts'
 import type { Call } from '../../src/call.ts'
 import { Refusal } from '../../src/errors.ts'
 import type { Capture } from '../../src/ledger/capture.ts'
 import { Speaker } from '../../src/ledger/entry.ts'
 import type { Entry } from '../../src/ledger/entry.ts'
 import { isObject } from '../../src/protocol/message.ts'
-import { rawArguments } from '../../src/protocol/strict-json.ts'
 import { contentOf } from './content.ts'
 import type { Gate, Step } from './gate.ts'
 
@@ -40,7 +40,7 @@ export function entryOf ({ config, guards }: Pick<Gate, 'config' | 'guards'>, ca
   const { endpoint, bytesIn } = call.arrival
   const { target } = call
   const content = contentOf(call)
-  const json = call.exotic && content !== undefined && content === call.params['arguments'] ? rawArguments(call.text) : undefined
+  const json = content !== undefined && content === call.params['arguments'] ? argumentsText(call) : undefined
   const kept = content === undefined ? undefined : guards.recordArguments(content, json)
   const captured = content === undefined ? undefined : call.capture?.arguments(content, json)
   return {

@@ -3,8 +3,8 @@ import { meta } from '../protocol/era.ts'
 import type { Era, LogLevel } from '../protocol/era.ts'
 import { isObject } from '../protocol/message.ts'
 import type { Params } from '../protocol/message.ts'
-import { rawArguments } from '../protocol/strict-json.ts'
 import { ownEnvelope } from '../upstreams/envelope.ts'
+import { argumentsText } from './arguments-text.ts'
 
 /** Envelope members: never relayed to a legacy upstream, never taken from a legacy client. */
 const reserved = new Set<string>([meta.protocolVersion, meta.clientInfo, meta.clientCapabilities, meta.logLevel])
@@ -18,15 +18,20 @@ const reserved = new Set<string>([meta.protocolVersion, meta.clientInfo, meta.cl
 export function paramsFor (call: Call, era: Era, id: number, changes: Readonly<Record<string, unknown>>, capabilities: Params | undefined): string {
   const given = call.params['_meta']
   const envelope = metaFor(isObject(given) ? given : undefined, call.era, era, id, capabilities, call.session?.logLevel)
-  const params: Record<string, unknown> = {}
-  for (const member of call.spec?.members ?? []) params[member] = member in changes ? changes[member] : call.params[member]
-  params['_meta'] = envelope
-  if (!call.exotic) return JSON.stringify(params)
-  params['arguments'] = undefined
-  const rest = JSON.stringify(params)
-  const args = rawArguments(call.text)
-  if (args === undefined) return rest
-  return `${rest.slice(0, -1)}${rest === '{}' ? '' : ','}"arguments":${args}}`
+  let text = ''
+  for (const member of call.spec?.members ?? []) text += memberText(member, textOf(call, member, changes))
+  text += memberText('_meta', JSON.stringify(envelope))
+  return `{${text.slice(1)}}`
+}
+
+/** Put together from texts: the arguments are by far the largest part, and their text was made for the record. */
+function textOf (call: Call, member: string, changes: Readonly<Record<string, unknown>>): string | undefined {
+  if (member in changes) return JSON.stringify(changes[member])
+  return member === 'arguments' ? argumentsText(call) : JSON.stringify(call.params[member])
+}
+
+function memberText (member: string, text: string | undefined): string {
+  return text === undefined ? '' : `,"${member}":${text}`
 }
 
 function metaFor (given: Record<string, unknown> | undefined, from: Era, to: Era, id: number, capabilities: Params | undefined, logLevel: LogLevel | undefined): Record<string, unknown> | undefined {
