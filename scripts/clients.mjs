@@ -1,6 +1,6 @@
 /**
  * `npm run clients`: real clients, each from an empty home, log in to a gateway of their own and use it; a script does what
- * a person would do in the browser. Prints a table. Names after `--` run only those. Installs the clients on first use.
+ * a person would do in the browser; then all of them, at every endpoint, with real servers. Prints tables. Names after `--` run only those. Installs the clients on first use.
  */
 import { spawn } from 'node:child_process'
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -54,6 +54,12 @@ const clients = {
     const list = await run(bin('claude'), ['mcp', 'list'], home)
     if (!/gate:.*Connected/.test(list)) throw new Error(list)
     return 'logged in and connected; a call needs its vendor\'s model'
+  },
+  // With a token instead of a login, but at every endpoint with every server; on a Node that all of them take.
+  Matrix: async ({ home }) => {
+    const settings = { ...process.env, PATH: environment(home).PATH, TEST_INSPECTOR: bin('mcp-inspector'), TEST_MCP_REMOTE: bin('mcp-remote') }
+    const output = await run('node', [join(root, 'node_modules/.bin/tap'), '--reporter=tap', '--timeout=600', 'test/matrix/matrix.test.ts'], root, settings, 600)
+    return `every cell of\n${output.match(/(?<=^ +# )(client +endpoint|.*\d{4}-\d\d-\d\d) .*$/gm).join('\n')}`
   },
   Conformance: async ({ home }) => {
     // One scenario looks for documents about clients, which have to be offered for that.
@@ -167,10 +173,10 @@ function watch (stream) {
   })
 }
 
-/** Output of a program that ends well within two minutes. */
-async function run (command, args, home, more) {
+/** Output of a program that ends well, within two minutes unless it may take longer. */
+async function run (command, args, home, more, seconds = 120) {
   const child = spawn(command, args, { cwd: home, env: environment(home, more), stdio: ['ignore', 'pipe', 'pipe'] })
-  const limit = setTimeout(() => child.kill('SIGKILL'), 120_000)
+  const limit = setTimeout(() => child.kill('SIGKILL'), seconds * 1000)
   let output = ''
   for (const stream of [child.stdout, child.stderr]) {
     stream.on('data', chunk => { output += chunk })

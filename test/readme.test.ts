@@ -139,7 +139,7 @@ const elsewhere: readonly Elsewhere[] = [
   { command: /^npm run conformance\b/, by: '.ci/run', proof: 'npm run -s conformance', why: 'takes minutes and downloads the official suite' },
   { command: /^docker compose (up|logs|exec)\b/, by: 'test/docker.test.ts', proof: "'config']", why: 'needs a Docker daemon' },
   { command: /^apt-get install -y bubblewrap util-linux( socat)?$/, by: '.ci/run', proof: 'bubblewrap socat util-linux', why: 'changes the machine' },
-  { command: /^npx -y @modelcontextprotocol\/inspector --cli /, by: 'test/e2e/real-servers.test.ts', proof: "'--method', 'tools/list'", why: 'downloads the Inspector' },
+  { command: /^npx -y @modelcontextprotocol\/inspector --cli /, by: 'test/matrix/inspector.ts', proof: "ask('tools/list')", why: 'downloads the Inspector' },
   { command: /^npx portcullis audit tail -f$/, by: 'test/commands/audit.test.ts', proof: 'follow: true', why: 'goes on until it is interrupted' },
   { command: /^codex mcp add /, by: 'scripts/clients.mjs', proof: "run(bin('codex'), ['mcp', 'add'", why: 'is another program' },
   { command: /^npx @modelcontextprotocol\/inspector --cli /, by: 'scripts/clients.mjs', proof: "run(bin('mcp-inspector'), ['--cli'", why: 'downloads the Inspector' },

@@ -1,44 +1,14 @@
-import { execFile } from 'node:child_process'
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
-import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client'
 import t from 'tap'
-import { fixtures, startGateway } from '../support/gateway.ts'
-import type { TestGateway } from '../support/gateway.ts'
-
-const run = promisify(execFile)
+import { inFrontOfRealServers } from '../matrix/servers.ts'
 
 interface Result { content: { type: string, text: string }[], isError?: boolean, structuredContent?: Record<string, unknown> }
 
 const textOf = (result: unknown): string => (result as Result).content.map(({ text }) => text).join()
 
-/** A gateway in front of the official servers as their users configure them. */
-async function inFrontOfRealServers (t: Parameters<typeof startGateway>[0], folder: string): Promise<TestGateway> {
-  const files = join(folder, 'files')
-  mkdirSync(files)
-  chmodSync(folder, 0o755)
-  chmodSync(files, 0o777)
-  writeFileSync(join(files, 'hello.txt'), 'hello from a file\n')
-  return await startGateway(t, {
-    folder,
-    yaml: {
-      upstreams: {
-        everything: { command: 'npx -y @modelcontextprotocol/server-everything stdio' },
-        files: { command: 'npx -y @modelcontextprotocol/server-filesystem /data', sandbox: { write: [`${files}:/data`] } },
-        memory: { command: 'npx', args: ['-y', '@modelcontextprotocol/server-memory'], env: { MEMORY_FILE_PATH: '/tmp/memory.json' } },
-        thinking: { command: ['npx', '@modelcontextprotocol/server-sequential-thinking'] },
-        python: process.env['TEST_PYTHON'] === undefined ? { command: ['python3', join(fixtures, 'stdlib_server.py')] } : { command: [process.env['TEST_PYTHON'], join(fixtures, 'sdk_server.py')] },
-        modern: { command: ['node', join(fixtures, 'modern.mjs')], sandbox: { read: [join(fixtures, '../../node_modules')] } },
-      },
-      roles: { user: { allow: ['*/*'], deny: ['files/write_*', 'files/edit_file', 'files/move_file'] } },
-      limits: [{ calls: 1000, per: 'hour', by: ['user', 'tool'] }],
-    },
-  })
-}
-
 t.test('an SDK v1 client uses five real servers through one endpoint, and each call is on the record', async (t) => {
-  const gateway = await inFrontOfRealServers(t, t.testdir())
+  const gateway = await inFrontOfRealServers(t)
   const token = await gateway.addUser('alice', ['user'])
   const client = await gateway.client('/mcp', token)
 
@@ -66,28 +36,4 @@ t.test('an SDK v1 client uses five real servers through one endpoint, and each c
   t.same(rows.map(({ upstream, outcome }) => `${upstream} ${outcome}`), [
     'everything ok', 'files ok', 'files tool_error', 'memory ok', 'memory ok', 'thinking ok', 'python ok', 'files refused',
   ])
-})
-
-t.test('an SDK v2 client speaks 2026-07-28 to servers of both eras', async (t) => {
-  const gateway = await inFrontOfRealServers(t, t.testdir())
-  const token = await gateway.addUser('alice', ['user'])
-  for (const [path, tool, args, expected] of [['/mcp/modern', 'echo', { text: 'new' }, /new/], ['/mcp/everything', 'echo', { message: 'old' }, /old/], ['/mcp', 'everything__echo', { message: 'all' }, /all/]] as const) {
-    const client = new Client({ name: 'v2', version: '2.0.0' }, { versionNegotiation: { mode: 'auto' } })
-    await client.connect(new StreamableHTTPClientTransport(new URL(gateway.url + path), { requestInit: { headers: { authorization: `Bearer ${token}` } } }))
-    await client.listTools()
-    t.match(textOf(await client.callTool({ name: tool, arguments: args })), expected, path)
-    await client.close()
-  }
-  t.same((await gateway.rows({ method: 'tools/call' })).map(({ era, outcome }) => `${era} ${outcome}`), Array(3).fill('2026-07-28 ok'))
-})
-
-t.test('the Inspector lists and calls from the command line', async (t) => {
-  const inspector = process.env['TEST_INSPECTOR']
-  if (inspector === undefined) return t.pass('TEST_INSPECTOR is not set: .ci/run installs the Inspector and runs this')
-  const gateway = await inFrontOfRealServers(t, t.testdir())
-  const token = await gateway.addUser('alice', ['user'])
-  const inspect = async (...args: string[]): Promise<string> => (await run(process.execPath, [inspector, '--cli', `${gateway.url}/mcp`, '--transport', 'http', '--header', `Authorization: Bearer ${token}`, ...args])).stdout
-  t.match(await inspect('--method', 'tools/list'), /everything__echo/)
-  t.match(await inspect('--method', 'tools/call', '--tool-name', 'everything__echo', '--tool-arg', 'message=inspected'), /inspected/)
-  t.match((await gateway.rows({ method: 'tools/call' }))[0], { client: /inspector/, outcome: 'ok' })
 })
