@@ -4,6 +4,7 @@ import type { Era } from './protocol/era.ts'
 import type { Message, Params, RequestId } from './protocol/message.ts'
 import type { MethodSpec } from './protocol/methods.ts'
 import type { Envelope } from './protocol/modern.ts'
+import type { Task } from './protocol/task-ids.ts'
 import type { Session } from './sessions.ts'
 import type { Instance } from './upstreams/instance.ts'
 
@@ -97,6 +98,8 @@ export class Call {
   envelope: Envelope | undefined = undefined
   session: Session | undefined = undefined
   target: Target | undefined = undefined
+  /** The task that the message is about. */
+  task: Task | undefined = undefined
   decision: Decision | undefined = undefined
   limit: LimitState | undefined = undefined
   instance: Instance | undefined = undefined

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { questionFor, questionProblem } from '../../src/bridge/question.ts'
 import type { Question } from '../../src/bridge/question.ts'
+import { renameInQuestion } from '../../src/bridge/tasks.ts'
 import type { Call } from '../../src/call.ts'
 import { kindOf, needOf } from '../../src/protocol/capabilities.ts'
 import { isObject } from '../../src/protocol/message.ts'
@@ -10,6 +11,7 @@ import type { Ask } from '../../src/upstreams/ask.ts'
 import type { Instance } from '../../src/upstreams/instance.ts'
 import type { Gate } from './gate.ts'
 import { recordAsk } from './record-ask.ts'
+import { renaming } from './tasks.ts'
 
 /** How long a client of the session era has to answer, in milliseconds: people read before they answer. */
 const answerMs = 10 * 60_000
@@ -40,7 +42,8 @@ export function askOnStream (gate: Gate, call: Call, instance: Instance, ask: As
  */
 export async function askClient (gate: Gate, call: Call, given: Question, upstream: string, onAsked: (withdraw: () => void) => void = () => {}): Promise<Response> {
   const { session, reply, arrival } = call
-  const question = questionFor(given, arrival.endpoint === undefined ? upstream : undefined)
+  const named = { method: given.method, params: renameInQuestion(given.params, renaming(gate, call, upstream)) }
+  const question = questionFor(named, arrival.endpoint === undefined ? upstream : undefined)
   const refusal = session === undefined || !reply.streams ? 'The client takes no questions: it has no session, or no stream.' : session.asked.size >= maxAsked ? 'Too many questions are open.' : refusalOf(gate, call, given, upstream)
   recordAsk(gate, call, given, refusal)
   if (refusal !== null || session === undefined) return { error: { code: -32601, message: refusal ?? '' } }

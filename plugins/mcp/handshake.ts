@@ -1,5 +1,6 @@
 import type { Answered, Call } from '../../src/call.ts'
 import { ownResult } from '../../src/bridge/result.ts'
+import { mergedTasks, withTasks } from '../../src/bridge/tasks.ts'
 import { Refusal } from '../../src/errors.ts'
 import { abilitiesOf } from '../../src/protocol/capabilities.ts'
 import { isLegacyVersion, legacyVersions, meta, modernVersions } from '../../src/protocol/era.ts'
@@ -28,16 +29,16 @@ export async function initialize (gate: Gate, call: Call): Promise<Answered> {
   call.session = session
   call.version = version
   const { serverInfo, capabilities, instructions } = await introductionFor(gate, call)
-  const text = ownResult({ protocolVersion: version, capabilities: withoutTasks(capabilities), serverInfo, ...(instructions === undefined ? {} : { instructions }) }, 'legacy', call.record)
+  const text = ownResult({ protocolVersion: version, capabilities, serverInfo, ...(instructions === undefined ? {} : { instructions }) }, 'legacy', call.record)
   return { kind: 'result', text, toolError: false, headers: { 'mcp-session-id': session.id } }
 }
 
-/** A 2026-07-28 client asks who is there. Tasks are not bridged, so they are not offered. */
+/** A 2026-07-28 client asks who is there. */
 export async function discover (gate: Gate, call: Call): Promise<Answered> {
   const { serverInfo, capabilities, instructions } = await introductionFor(gate, call)
   const text = ownResult({
     supportedVersions: [...modernVersions, ...legacyVersions],
-    capabilities: withoutTasks(capabilities),
+    capabilities,
     ...(instructions === undefined ? {} : { instructions }),
     ttlMs: 0,
     cacheScope: 'private',
@@ -46,8 +47,11 @@ export async function discover (gate: Gate, call: Call): Promise<Answered> {
   return { kind: 'result', text, toolError: false }
 }
 
+/** What is said of the server. Tasks are not bridged: they are offered where client and upstream speak of the same ones. */
 async function introductionFor (gate: Gate, call: Call): Promise<Introduction> {
-  return call.arrival.endpoint === undefined ? aggregated : (await instanceOf(gate, call)).introduction
+  if (call.arrival.endpoint === undefined) return { ...aggregated, capabilities: { ...aggregated.capabilities, ...mergedTasks(call.era, call.version) } }
+  const { introduction, era } = await instanceOf(gate, call)
+  return { ...introduction, capabilities: withTasks(introduction.capabilities, era, call.era, call.version) }
 }
 
 function readInitialize (call: Call): { version: unknown, client: Client, capabilities: Params } {
@@ -56,11 +60,6 @@ function readInitialize (call: Call): { version: unknown, client: Client, capabi
   if (!isObject(capabilities)) throw invalid('params.capabilities must be an object.')
   if (!isObject(clientInfo) || typeof clientInfo['name'] !== 'string' || typeof clientInfo['version'] !== 'string') throw invalid('params.clientInfo needs the strings "name" and "version".')
   return { version: protocolVersion, capabilities, client: { name: clientInfo['name'], version: clientInfo['version'] } }
-}
-
-function withoutTasks (capabilities: Introduction['capabilities']): Introduction['capabilities'] {
-  const { tasks, ...kept } = capabilities
-  return kept
 }
 
 function invalid (message: string): Refusal {

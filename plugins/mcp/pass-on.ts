@@ -3,6 +3,7 @@ import type { Question } from '../../src/bridge/question.ts'
 import type { Answered, Call } from '../../src/call.ts'
 import { Refusal } from '../../src/errors.ts'
 import type { AskKind } from '../../src/protocol/capabilities.ts'
+import { takesTasks } from '../../src/bridge/tasks.ts'
 import { isObject } from '../../src/protocol/message.ts'
 import type { Params } from '../../src/protocol/message.ts'
 import type { Answer } from '../../src/upstreams/answer.ts'
@@ -18,6 +19,7 @@ import { send } from './send.ts'
 export async function passOn (gate: Gate, call: Call, instance: Instance): Promise<Answer | Answered> {
   const answer = await send(instance, call, { changes: stateChange(gate, call), capabilities: narrowed(call.envelope?.capabilities ?? {}, gate.config.upstreams.get(instance.upstream)?.asks ?? []) })
   if (answer.kind === 'error' || answer.resultType === undefined || answer.resultType === 'complete') return answer
+  if (answer.resultType === 'task' && call.method === 'tools/call' && takesTasks(call)) return answer
   if (answer.resultType !== 'input_required') throw new Refusal('PORTCULLIS_NOT_BRIDGEABLE', { message: 'The upstream answered with a kind of result that is not served here.' })
   return ask(gate, call, instance, JSON.parse(answer.text) as Params)
 }
@@ -32,7 +34,8 @@ function ask (gate: Gate, call: Call, instance: Instance, { inputRequests, reque
   return inputRequired(call, instance.upstream, questions, sealState(gate.stateKey, call, { kind: 'theirs', state }, Date.now()))
 }
 
-function questionOf (given: unknown): Question {
+/** An entry of `inputRequests`; without a method when it is none. */
+export function questionOf (given: unknown): Question {
   return isObject(given) && typeof given['method'] === 'string' && (given['params'] === undefined || isObject(given['params']))
     ? { method: given['method'], params: given['params'] ?? {} }
     : { method: '', params: {} }

@@ -12,6 +12,7 @@ import { fulfil } from './fulfil.ts'
 import type { Gate } from './gate.ts'
 import { passOn } from './pass-on.ts'
 import { instanceOf, send } from './send.ts'
+import { withTaskIds } from './tasks.ts'
 
 /** Sends a call to its instance and brings back the answer, carrying questions the other way meanwhile. */
 type Way = (gate: Gate, call: Call, instance: Instance) => Promise<Answer | Answered>
@@ -37,14 +38,15 @@ function relayTo (instance: Instance, gate: Gate, call: Call): Promise<Answered>
   return answering.then((answer) => present(answer, instance, gate, call))
 }
 
-function present (answer: Answer | Answered, instance: Instance, { config, catalog }: Gate, call: Call): Answered {
+function present (answer: Answer | Answered, instance: Instance, gate: Gate, call: Call): Answered {
+  const { config, catalog } = gate
   if (!('resultType' in answer)) {
     if (answer.kind === 'error') expectVisits(answer, instance, call)
     return answer.kind === 'error' ? errorFor(answer, instance.era, call) : answer
   }
   if (answer.text.length > config.guards.maxResult) throw tooLarge(answer.text.length, config.guards.maxResult)
   if (call.arrival.endpoint === undefined) catalog.learn(call, instance.upstream, answer.text)
-  return { kind: 'result', text: resultFor(answer, instance.era, call.era, call.record, call.method, instance.tools.get(call.target?.name ?? '')?.['outputSchema']), toolError: answer.isError }
+  return { kind: 'result', text: resultFor(withTaskIds(gate, call, instance.upstream, answer), instance.era, call.era, call.record, call.method, instance.tools.get(call.target?.name ?? '')?.['outputSchema']), toolError: answer.isError }
 }
 
 /** URLs that an error (-32042) sends the client to are questions like others: it hears when one is done. */

@@ -2,6 +2,7 @@ import type { Call, Target } from '../../src/call.ts'
 import { Refusal } from '../../src/errors.ts'
 import { isObject } from '../../src/protocol/message.ts'
 import type { Gate, Step } from './gate.ts'
+import { targetOfTask } from './tasks.ts'
 
 const maxName = 2048
 
@@ -9,7 +10,7 @@ const maxName = 2048
  * resolve: the name in the message → upstream and bare name, and what policy says of it. Nothing is refused here for
  * policy's sake: the next steps need the decision whichever way it went.
  */
-export function resolve ({ config, policy, catalog }: Pick<Gate, 'config' | 'policy' | 'catalog'>): Step {
+export function resolve ({ config, policy, catalog, stateKey }: Pick<Gate, 'config' | 'policy' | 'catalog' | 'stateKey'>): Step {
   return (call) => {
     const { endpoint, principal } = call.arrival
     if (endpoint !== undefined && !(config.upstreams.has(endpoint) && policy.reaches(principal, endpoint))) {
@@ -17,8 +18,16 @@ export function resolve ({ config, policy, catalog }: Pick<Gate, 'config' | 'pol
     }
     const named = nameOf(call)
     if (named === undefined) return
+    if (named.kind === 'task') return judgeTask(call, targetOfTask({ stateKey }, call))
     const target = endpoint !== undefined ? { kind: named.kind, upstream: endpoint, name: named.name } : catalog.locate(call, named.kind, named.name)
     return target instanceof Promise ? target.then((found) => judge(call, found)) : judge(call, target)
+  }
+
+  /** What the arguments were is known no more: they were judged when the task was made. */
+  function judgeTask (call: Call, target: Target | undefined): void {
+    if (target === undefined || !config.upstreams.has(target.upstream)) return
+    call.target = target
+    call.decision = policy.decide(call.principal, target)
   }
 
   function judge (call: Call, target: Target | undefined): void {
@@ -28,9 +37,10 @@ export function resolve ({ config, policy, catalog }: Pick<Gate, 'config' | 'pol
   }
 }
 
-/** What the message names: the member its method says, or the reference of a completion. */
-export function nameOf (call: Call): Pick<Target, 'kind' | 'name'> | undefined {
+/** What the message names: the member its method says, the reference of a completion, or a task. */
+export function nameOf (call: Call): { readonly kind: Target['kind'] | 'task', readonly name: string } | undefined {
   if (call.method === 'completion/complete') return referenceOf(call)
+  if (call.spec?.task === true) return { kind: 'task', name: text(call.params['taskId'], 'params.taskId') }
   const target = call.spec?.target
   if (target === undefined) return undefined
   return { kind: target.kind, name: text(call.params[target.member], `params.${target.member}`) }

@@ -65,6 +65,7 @@ export function listenerOf (call: Call): Listener {
 
 /** What differs from what the client sent: on the aggregated endpoint the upstream is asked for the name it knows. */
 export function changesFor (call: Call, more?: Params): Params {
+  if (call.task !== undefined) return { taskId: call.task.id }
   const { target, arrival, spec } = call
   if (target === undefined || arrival.endpoint !== undefined || target.kind === 'resource') return more ?? none
   if (spec?.target !== undefined) return { name: target.name, ...more }

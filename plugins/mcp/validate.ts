@@ -21,7 +21,7 @@ export function validate ({ config, supervisor, guards, catalog }: Pick<Gate, 'c
   /** Without a promise where the tool is known, which is the common case. */
   function checkAt (instance: Instance, call: Call, target: Target): void | Promise<void> {
     call.instance = instance
-    if (target.kind !== 'tool') return checkPatterns(call, target)
+    if (call.method !== 'tools/call') return checkPatterns(call, target)
     const tool = instance.tools.get(target.name)
     return tool === undefined ? instance.tool(target.name).then((found) => checkTool(instance, call, target, found)) : checkTool(instance, call, target, tool)
   }

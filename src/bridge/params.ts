@@ -5,6 +5,7 @@ import { isObject } from '../protocol/message.ts'
 import type { Params } from '../protocol/message.ts'
 import { ownEnvelope } from '../upstreams/envelope.ts'
 import { argumentsText } from './arguments-text.ts'
+import { taskRequest } from './tasks.ts'
 
 /** Envelope members: never relayed to a legacy upstream, never taken from a legacy client. */
 const reserved = new Set<string>([meta.protocolVersion, meta.clientInfo, meta.clientCapabilities, meta.logLevel])
@@ -19,14 +20,15 @@ export function paramsFor (call: Call, era: Era, id: number, changes: Readonly<R
   const given = call.params['_meta']
   const envelope = metaFor(isObject(given) ? given : undefined, call.era, era, id, capabilities, call.session?.logLevel)
   let text = ''
-  for (const member of call.spec?.members ?? []) text += memberText(member, textOf(call, member, changes))
+  for (const member of call.spec?.members ?? []) text += memberText(member, textOf(call, era, member, changes))
   text += memberText('_meta', JSON.stringify(envelope))
   return `{${text.slice(1)}}`
 }
 
 /** Put together from texts: the arguments are by far the largest part, and their text was made for the record. */
-function textOf (call: Call, member: string, changes: Readonly<Record<string, unknown>>): string | undefined {
+function textOf (call: Call, era: Era, member: string, changes: Readonly<Record<string, unknown>>): string | undefined {
   if (member in changes) return JSON.stringify(changes[member])
+  if (member === 'task') return JSON.stringify(taskRequest(call, era))
   return member === 'arguments' ? argumentsText(call) : JSON.stringify(call.params[member])
 }
 

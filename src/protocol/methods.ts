@@ -6,6 +6,8 @@ export interface MethodSpec {
   readonly eras: readonly Era[]
   /** Which member of params names what the message is about. */
   readonly target?: { readonly kind: 'tool' | 'prompt' | 'resource', readonly member: 'name' | 'uri' }
+  /** `taskId` names the task it is about. */
+  readonly task?: true
   /** The members of params that go to an upstream; what no check looks at is not passed on. */
   readonly members?: readonly string[]
   /** An upstream may ask the client something before it answers. */
@@ -34,12 +36,16 @@ export const methods: Readonly<Record<string, MethodSpec>> = Object.assign(Objec
   'prompts/list': { kind: 'request', eras: both, members: ['cursor'] },
   'resources/list': { kind: 'request', eras: both, members: ['cursor'] },
   'resources/templates/list': { kind: 'request', eras: both, members: ['cursor'] },
-  'tools/call': { kind: 'request', eras: both, target: { kind: 'tool', member: 'name' }, members: ['name', 'arguments', ...retry], limited: true, asks: true },
+  'tools/call': { kind: 'request', eras: both, target: { kind: 'tool', member: 'name' }, members: ['name', 'arguments', 'task', ...retry], limited: true, asks: true },
   'prompts/get': { kind: 'request', eras: both, target: { kind: 'prompt', member: 'name' }, members: ['name', 'arguments', ...retry], limited: true, asks: true },
   'resources/read': { kind: 'request', eras: both, target: { kind: 'resource', member: 'uri' }, members: ['uri', ...retry], limited: true, asks: true },
   'resources/subscribe': { kind: 'request', eras: legacy, target: { kind: 'resource', member: 'uri' }, members: ['uri'] },
   'resources/unsubscribe': { kind: 'request', eras: legacy, target: { kind: 'resource', member: 'uri' }, members: ['uri'] },
   'completion/complete': { kind: 'request', eras: both, members: ['ref', 'argument', 'context'] },
+  'tasks/get': { kind: 'request', eras: both, task: true, members: ['taskId'] },
+  'tasks/result': { kind: 'request', eras: legacy, task: true, members: ['taskId'], asks: true },
+  'tasks/update': { kind: 'request', eras: modern, task: true, members: ['taskId', 'inputResponses'] },
+  'tasks/cancel': { kind: 'request', eras: both, task: true, members: ['taskId'] },
   'logging/setLevel': { kind: 'request', eras: legacy },
   'subscriptions/listen': { kind: 'request', eras: modern },
   'notifications/initialized': { kind: 'notification', eras: legacy, unrecorded: true },

@@ -75,7 +75,7 @@ function checkParam (suffix: string, value: unknown, headers: Headers): void {
 }
 
 /** Which member of params Mcp-Name mirrors. */
-const named: ReadonlyMap<string, string> = new Map([['tools/call', 'name'], ['prompts/get', 'name'], ['resources/read', 'uri']])
+const named: ReadonlyMap<string, string> = new Map([['tools/call', 'name'], ['prompts/get', 'name'], ['resources/read', 'uri'], ['tasks/get', 'taskId'], ['tasks/update', 'taskId'], ['tasks/cancel', 'taskId']])
 
 function checkMirrors (method: string, params: Params, headers: Headers): void {
   const mirroredMethod = single(headers, 'mcp-method')

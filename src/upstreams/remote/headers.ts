@@ -6,7 +6,7 @@ import type { Params } from '../../protocol/message.ts'
 export interface Outgoing { readonly id: unknown, readonly method: string | undefined, readonly params: Params }
 
 /** Which member of params Mcp-Name mirrors (specification 2026-07-28, basic/transports/streamable-http). */
-const named: ReadonlyMap<string, string> = new Map([['tools/call', 'name'], ['prompts/get', 'name'], ['resources/read', 'uri']])
+const named: ReadonlyMap<string, string> = new Map([['tools/call', 'name'], ['prompts/get', 'name'], ['resources/read', 'uri'], ['tasks/get', 'taskId'], ['tasks/update', 'taskId'], ['tasks/cancel', 'taskId']])
 
 /** The headers a 2026-07-28 server compares with the body; undefined when the message is of the session era. */
 export function mirrorHeaders ({ method = '', params }: Outgoing, inputSchema: unknown): Record<string, string> | undefined {
