@@ -16,9 +16,14 @@ export function answerCheck (pad) {
 }
 
 /** The JSON-RPC result in an answer, whichever type it has; undefined when there is none. */
-export function resultOf ({ type, body }) {
+export function resultOf (answer) {
+  return messageOf(answer)?.result
+}
+
+/** The result or error that an answer carries, as a message; undefined when there is none. */
+export function messageOf ({ type, body }) {
   const messages = type === 'text/event-stream' ? readEvents(body.utf8Slice()) : [parse(body.utf8Slice())]
-  return messages.find((message) => message?.result !== undefined)?.result
+  return messages.find((message) => message?.result !== undefined || message?.error !== undefined)
 }
 
 function messageFault (message, id, text) {

@@ -74,7 +74,7 @@ const ways: readonly Way[] = [
   { command: /^curl -s -X POST \S+\/admin\/api\/users\/dana\/password /, shows: /^\{"password":"[\w-]{24}"\}$/ },
   { command: /^curl -s -X POST \S+\/admin\/api\/users\/dana\/disable /, shows: /"disabled":true/ },
   { command: /^curl -s -X POST \S+\/admin\/api\/users\/dana\/enable /, shows: /"disabled":false/ },
-  { command: /^curl -s "\S+\/admin\/api\/tokens\?user=admin" /, shows: /"name":"provisioning","prefix":"portcullis_pat_\w+","scopes":\["mcp:admin"\]/ },
+  { command: /^curl -s "\S+\/admin\/api\/tokens\?user=admin" /, shows: /"name":"provisioning","prefix":"portcullis_pat_[\w-]+","scopes":\["mcp:admin"\]/ },
   { command: /^curl -s \S+\/admin\/api\/tokens .* -d /, shows: /"user":"dana"[^]*"token":"portcullis_pat_/, then: ({ placeholders }, output) => { placeholders.set('<token id>', (JSON.parse(output) as { id: string }).id) } },
   { command: /^curl -s -X DELETE \S+\/admin\/api\/(tokens\/<token id>|clients\/nightly) /, shows: /^$/ },
   { command: /^curl -s \S+\/admin\/api\/clients /, shows: /"id":"nightly","name":"nightly","kind":"machine"/ },
@@ -91,7 +91,7 @@ const ways: readonly Way[] = [
   { command: /^npx portcullis user disable bo$/, shows: /^User bo is disabled/ },
   { command: /^npx portcullis user enable bo$/, shows: /^User bo is enabled/ },
   { command: /^npx portcullis user passwd bo$/, shows: /^The password of bo was changed[^]*shown this once/ },
-  { command: /^npx portcullis token create --user admin --name my-laptop$/, shows: /^portcullis_pat_\w+/, then: async (made, output) => { made.placeholders.set('<token>', firstWord(output)); await made.call(firstWord(output), 'everything__get-env') } },
+  { command: /^npx portcullis token create --user admin --name my-laptop$/, shows: /^portcullis_pat_[\w-]+/, then: async (made, output) => { made.placeholders.set('<token>', firstWord(output)); await made.call(firstWord(output), 'everything__get-env') } },
   { command: /^npx portcullis token create --user bo /, shows: /^portcullis_pat_[^]*within files\/read_\*/ },
   { command: /^npx portcullis token list --user bo$/, shows: /laptop/, then: ({ placeholders }, output) => { placeholders.set('<id>', /[0-9a-f]{8}-[0-9a-f-]{27}/.exec(output)?.[0] ?? '') } },
   { command: /^npx portcullis token revoke <id>$/, shows: /^The token "laptop" is revoked\./ },
@@ -136,6 +136,7 @@ const elsewhere: readonly Elsewhere[] = [
   { command: /^npm run bench\b/, by: 'test/bench.test.ts', proof: "bench('rounds.mjs')", why: 'takes minutes and downloads its contenders' },
   { command: /^npm run storm\b/, by: 'test/bench.test.ts', proof: "bench('storm.mjs')", why: 'wants the machine for itself' },
   { command: /^npm run servers\b/, by: '.ci/run', proof: 'npm run servers', why: 'downloads the servers' },
+  { command: /^npm run ledger:prove$/, by: '.ci/run', proof: 'npm run ledger:prove', why: 'takes minutes' },
   { command: /^npm run conformance\b/, by: '.ci/run', proof: 'npm run -s conformance', why: 'takes minutes and downloads the official suite' },
   { command: /^docker compose (up|logs|exec)\b/, by: 'test/docker.test.ts', proof: "'config']", why: 'needs a Docker daemon' },
   { command: /^apt-get install -y bubblewrap util-linux( socat)?$/, by: '.ci/run', proof: 'bubblewrap socat util-linux', why: 'changes the machine' },
@@ -184,7 +185,7 @@ t.test('every portcullis command and flag that the documentation names exists', 
   for (const { page, line, text } of mentions) t.equal(unknownPart(known, text.replace(invocation, '')), undefined, `${page}:${line} ${text}`)
 
   const flags = new Set([...known.values()].flatMap((command) => command.flags))
-  const foreign = new Set(['--header', '--privileged', '--init', '--security-opt', '--fix', '--scenarios', '--only', '--rounds', '--no-build', '--quick', '--local-timezone'])
+  const foreign = new Set(['--header', '--privileged', '--init', '--security-opt', '--fix', '--scenarios', '--only', '--rounds', '--no-build', '--quick', '--seed', '--kills', '--durability', '--local-timezone'])
   for (const { page, line, text } of spans().filter((span) => span.text.startsWith('--') && span.text !== '--')) {
     const [flag = ''] = text.split(/[ =]/)
     t.ok(flags.has(flag) || foreign.has(flag), `${page}:${line} ${text}`)
