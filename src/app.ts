@@ -87,7 +87,7 @@ export async function openGateway (config: Config, log: Log): Promise<Gateway> {
     const firstAdmin = await app.identity.firstStart(config.adminPassword)
     const url = await app.listen({ host: config.server.host, port: config.server.port })
     ledger.append({ kind: 'config', record: ledger.newRecord(), outcome: 'ok', policy: config.version, detail: { file: config.file, upstreams: [...config.upstreams.keys()], roles: [...config.roles.keys()] } })
-    ledger.append({ kind: 'gateway', record: ledger.newRecord(), outcome: 'ok', policy: config.version, detail: { event: 'start', version, url, metrics: metricsServer.address?.port } })
+    ledger.append({ kind: 'gateway', record: ledger.newRecord(), outcome: 'ok', policy: config.version, detail: { event: 'start', version, url, durability: config.audit.durability, metrics: metricsServer.address?.port } })
     let closing: Promise<void> | undefined
     return {
       app,

@@ -152,7 +152,7 @@ export interface GuardSpec { readonly deny: readonly DenyPattern[], readonly max
 
 export interface AuditSpec {
   readonly arguments: 'none' | 'digest' | 'redacted' | 'full'
-  readonly durability: 'fsync' | 'os'
+  readonly durability: 'fsync' | 'os' | 'database'
   readonly onFailure: 'deny'
   /** Names and paths redacted beside the built-in names. */
   readonly redact: readonly string[]

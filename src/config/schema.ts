@@ -150,7 +150,7 @@ const sink = mapping({
 
 const audit = mapping({}, {
   arguments: choice(['none', 'digest', 'redacted', 'full'], 'What a record keeps of the arguments of a call.', defaults.audit.arguments),
-  durability: choice(['fsync', 'os'], 'When a record counts as written: on the disk, or handed to the operating system.', defaults.audit.durability),
+  durability: choice(['fsync', 'os', 'database'], 'When a record counts as written: on the disk, handed to the operating system, or committed in the database.', defaults.audit.durability),
   on_failure: Type.Literal('deny', { title: '"deny"', default: 'deny', description: 'A call that cannot be recorded is refused.' }),
   payloads: list(payload, { description: 'Of which calls arguments and results are kept, encrypted under a key of the caller\'s that can be destroyed. The first entry that matches counts.' }),
   sinks: list(sink, { description: 'Where attempts go as they happen, beside the database.' }),

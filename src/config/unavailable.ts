@@ -6,7 +6,6 @@ interface Row { readonly path: readonly string[], readonly sentence: string, rea
 const rows: readonly Row[] = [
   { path: ['guards', 'secrets'], sentence: 'secret detection is not available in this version; add patterns to "guards.deny", and argument names to "audit.redact"' },
   { path: ['audit', 'retention'], sentence: 'automatic retention is not available in this version; records stay until they are removed from the database' },
-  { path: ['audit', 'durability'], sentence: 'durability "database" is not available in this version; "fsync" is the surest: the record is on the disk before the call is forwarded', when: (value) => value === 'database' },
   { path: ['audit', 'on_failure'], sentence: 'calls that cannot be recorded are always refused in this version; write "on_failure: deny" or leave it out', when: (value) => value === 'allow' },
 ]
 

@@ -13,9 +13,26 @@ export interface Batch {
   readonly opens: boolean
 }
 
+/** Where a shipper finds the records of one chain, in order. */
+export interface Supply {
+  /** Number of the last record there is. */
+  readonly last: number
+  /** Bytes of records that were not handed on yet. */
+  readonly bytes: number
+  /** The next records after number `head`, at most `rows`; undefined when there are none. `skipped` sees those before it. */
+  next (head: number, rows: number, skipped: (batch: Batch) => void): Promise<Batch | undefined>
+  /** The batch that `next` returned is in the database. */
+  advance (batch: Batch): void
+  /** Starts over with the oldest record there is; `next` skips what the database has. Returns its number. */
+  rewind (): Promise<number | undefined>
+  /** The chain is closed in the database: nothing of it is needed any more. */
+  release (): Promise<void>
+  close (): Promise<void>
+}
+
 /** 500 rows a statement is where the cost per row stops falling. */
 export const BATCH_ROWS = 500
-const BATCH_BYTES = 512 * 1024
+export const BATCH_BYTES = 512 * 1024
 
 interface Reader extends Progress {
   readonly handle: FileHandle
@@ -25,7 +42,7 @@ interface Reader extends Progress {
 }
 
 /** What one chain has in its segments and the database does not have yet, read in order. */
-export class Backlog {
+export class Backlog implements Supply {
   #waiting: Progress[] = []
   #reader: Reader | undefined
   #buffer: Buffer = Buffer.allocUnsafe(BATCH_BYTES)
@@ -45,18 +62,15 @@ export class Backlog {
     else this.#waiting[known] = progress
   }
 
-  /** Number of the last record there is. */
   get last (): number {
     return this.#last
   }
 
-  /** Bytes of records that were not handed on yet. */
   get bytes (): number {
     const ahead = this.#reader === undefined ? 0 : Math.max(0, this.#reader.end - this.#reader.offset)
     return this.#waiting.reduce((sum, { segment, end }) => sum + end - segment.start, ahead)
   }
 
-  /** The next records after number `head`, at most `rows`; undefined when there are none. `skipped` sees those before it. */
   async next (head: number, rows: number, skipped: (batch: Batch) => void): Promise<Batch | undefined> {
     for (;;) {
       const reader = this.#reader ?? await this.#openNext(head)
@@ -72,14 +86,12 @@ export class Backlog {
     }
   }
 
-  /** The batch that `next` returned is in the database. */
   advance (batch: Batch): void {
     if (this.#reader === undefined) return
     this.#reader.offset += batch.lines.length
     this.#reader.next += batch.count
   }
 
-  /** Starts over with the oldest segment there is; `next` skips what the database has. Returns its first number. */
   async rewind (): Promise<number | undefined> {
     if (this.#reader !== undefined) await this.#close(this.#reader)
     return this.#waiting[0]?.segment.first

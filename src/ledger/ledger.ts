@@ -12,14 +12,13 @@ import { createClock } from './clock.ts'
 import { encode } from './entry.ts'
 import type { Entry } from './entry.ts'
 import { createRecordIds } from './record-id.ts'
+import type { Done } from './journal.ts'
+import { openJournal } from './open-journal.ts'
+import type { Opened } from './open-journal.ts'
 import { HEARTBEAT_MS, ownedHere } from './segment.ts'
 import type { Chain } from './segment.ts'
-import { DirectShipping } from './shipping.ts'
-import type { Shipping, ShippingFacts } from './shipping.ts'
-import { ThreadedShipping } from './shipping-thread.ts'
-import { Spool } from './spool.ts'
+import type { ShippingFacts } from './shipping.ts'
 import type { Io } from './segment-file.ts'
-import type { Done } from './spool.ts'
 
 export type { Entry } from './entry.ts'
 
@@ -77,55 +76,54 @@ export interface LedgerOptions {
 
 /** Opens the ledger of this process and begins to ship what earlier ones left. Throws when the spool cannot be written. */
 export function openLedger (options: LedgerOptions): Ledger {
-  return new SpooledLedger(options)
+  return new ChainedLedger(options)
 }
 
 const CLOSE_MS = 5_000
 const GRACE_MS = 500
 const RETRY_AFTER_SECONDS = 5
 
-class SpooledLedger implements Ledger {
+class ChainedLedger implements Ledger {
   readonly newRecord = createRecordIds()
   readonly #options: LedgerOptions
   readonly #clock = createClock()
   readonly #chain: Chain
-  readonly #spool: Spool
-  readonly #shipping: Shipping
+  readonly #opened: Opened
   readonly #heartbeat: NodeJS.Timeout
   #closing: Promise<void> | undefined
 
   constructor (options: LedgerOptions) {
-    const { data, database, thread, audit, seed, log, node = hostname(), io, segmentBytes } = options
+    const { data, audit, seed, node = hostname() } = options
     const directory = join(data, 'ledger')
     mkdirSync(directory, { recursive: true, mode: 0o700 })
     this.#options = options
     this.#chain = { id: randomUUID(), node, openedAt: new Date() }
     ownedHere.add(this.#chain.id)
-    const plan = { data, directory, chain: this.#chain, seed, checkpointEvery: audit.checkpointEvery, anchor: audit.anchor, log }
-    this.#shipping = thread === undefined ? new DirectShipping({ ...plan, database }) : new ThreadedShipping({ ...plan, url: thread.url })
-    this.#spool = new Spool({ directory, chain: this.#chain, durability: audit.durability, onProgress: progress => this.#shipping.note(progress), ...(io !== undefined && { io }), ...(segmentBytes !== undefined && { segmentBytes }) })
-    this.#heartbeat = setInterval(() => this.#spool.touch(), HEARTBEAT_MS).unref()
+    this.#opened = openJournal(options, { data, directory, chain: this.#chain, seed, checkpointEvery: audit.checkpointEvery, anchor: audit.anchor })
+    // The first record says that nothing of this chain is anywhere but in the database.
+    if (audit.durability === 'database') this.append({ kind: 'gateway', record: this.newRecord(), outcome: 'ok', detail: { event: 'open', durability: audit.durability } }, { force: true })
+    this.#heartbeat = setInterval(() => this.#opened.journal.touch(), HEARTBEAT_MS).unref()
   }
 
   get caughtUp (): Promise<void> {
-    return this.#shipping.caughtUp
+    return this.#opened.shipping.caughtUp
   }
 
   append (entry: Entry, options?: { readonly force?: boolean }): void {
     if (options?.force !== true) this.#refuseIfUnavailable()
-    this.#spool.append(encode(entry, this.#clock()))
+    this.#opened.journal.append(encode(entry, this.#clock()))
   }
 
   durable (done: Done): void {
-    this.#spool.durable(done)
+    this.#opened.journal.durable(done)
   }
 
   written (done: Done): void {
-    this.#spool.written(done)
+    this.#opened.journal.written(done)
   }
 
   get status (): LedgerStatus {
-    const facts = this.#shipping.facts
+    const facts = this.#opened.shipping.facts
     const reason = this.#obstacle(facts)
     return {
       lagRecords: this.#lag(facts) + facts.older.records,
@@ -144,15 +142,15 @@ class SpooledLedger implements Ledger {
 
   /** Records of this chain that are written and not in the database. */
   #lag ({ shipped }: ShippingFacts): number {
-    return Math.max(0, this.#spool.appended - shipped)
+    return Math.max(0, this.#opened.journal.appended - shipped)
   }
 
   #refuseIfUnavailable (): void {
-    const { facts } = this.#shipping
+    const { facts } = this.#opened.shipping
     const reason = this.#obstacle(facts)
     if (reason === undefined) return
     throw new Refusal('PORTCULLIS_LEDGER_UNAVAILABLE', {
-      cause: new Error(reason, { cause: this.#spool.error ?? facts.error }),
+      cause: new Error(reason, { cause: this.#opened.journal.error ?? facts.error }),
       data: { retryAfterMs: RETRY_AFTER_SECONDS * 1000 },
       headers: { 'retry-after': String(RETRY_AFTER_SECONDS) },
     })
@@ -162,7 +160,7 @@ class SpooledLedger implements Ledger {
   #obstacle ({ stalledSince, bytes, older }: ShippingFacts): string | undefined {
     const { maxOutage, spoolMax } = this.#options.audit
     if (this.#closing !== undefined) return 'the ledger is closing'
-    if (this.#spool.error !== undefined) return `records cannot be written: ${this.#spool.error.message}`
+    if (this.#opened.journal.error !== undefined) return `records cannot be written: ${this.#opened.journal.error.message}`
     if (stalledSince !== 0 && Date.now() - stalledSince > maxOutage) return `the database has not taken any record for ${Date.now() - stalledSince} ms`
     if (bytes + older.bytes > spoolMax) return `${bytes + older.bytes} bytes of records wait for the database, more than audit.spoolMax`
     return this.#options.obstacle?.()
@@ -171,18 +169,19 @@ class SpooledLedger implements Ledger {
   async #close (): Promise<void> {
     const { log } = this.#options
     clearInterval(this.#heartbeat)
-    const failure = await this.#spool.close().then(() => undefined, (error: unknown) => error)
+    const failure = await this.#opened.journal.close().then(() => undefined, (error: unknown) => error)
     if (failure !== undefined) log.error({ err: failure }, 'the last records could not be written')
-    const shipped = this.#shipping.finish(CLOSE_MS).catch((error: unknown) => {
+    const shipped = this.#opened.shipping.finish(CLOSE_MS).catch((error: unknown) => {
       log.warn({ err: error, chain: this.#chain.id }, 'the chain could not be closed')
       return false
     })
     // A database that hangs must not keep us: its connections time out much later.
     const finished = await Promise.race([shipped, sleep(CLOSE_MS + GRACE_MS, false, { ref: false })])
-    const left = this.#lag(this.#shipping.facts)
+    const left = this.#lag(this.#opened.shipping.facts)
     if (left > 0) log.warn({ records: left }, 'records are left in the spool; they go to the database at the next start')
     else if (!finished) log.warn({ chain: this.#chain.id }, 'the end of the chain could not be brought to every place; it is in the file of checkpoints')
-    await Promise.race([this.#shipping.close(), sleep(GRACE_MS, undefined, { ref: false })])
+    await Promise.race([this.#opened.shipping.close(), sleep(GRACE_MS, undefined, { ref: false })])
+    await Promise.race([this.#opened.disconnect(), sleep(GRACE_MS, undefined, { ref: false })])
     ownedHere.delete(this.#chain.id)
   }
 }

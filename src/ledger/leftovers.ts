@@ -2,6 +2,7 @@ import { open } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 import type { Database, Log } from '../../db/connect.ts'
+import { Backlog } from './backlog.ts'
 import { finishChain } from './finish-chain.ts'
 import type { Tip } from './hash-chain.ts'
 import { HEARTBEAT_MS, isOwned, listSegments } from './segment.ts'
@@ -88,9 +89,11 @@ export class Leftovers {
     const chain = progresses[0]?.segment.chain
     if (chain === undefined) return
     const { database, log } = this.#options
-    const shipper = new Shipper({ chain, database, log })
+    const supply = new Backlog()
+    const shipper = new Shipper({ chain, supply, database, log })
     this.#shipper = shipper
-    for (const progress of progresses) shipper.note(progress)
+    for (const progress of progresses) supply.note(progress)
+    shipper.wake()
     try {
       if (!await shipper.drain(this.#stop.signal)) return
       if (shipper.shipped === 0) return await shipper.release()

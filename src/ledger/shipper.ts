@@ -2,18 +2,20 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 import { ingest, isDataError, makePartitionsAhead, noteGap, openChain } from '../../db/chains.ts'
 import type { Database, Log } from '../../db/connect.ts'
-import { Backlog, BATCH_ROWS } from './backlog.ts'
-import type { Batch } from './backlog.ts'
+import { BATCH_ROWS } from './backlog.ts'
+import type { Batch, Supply } from './backlog.ts'
 import { encode } from './entry.ts'
 import { genesisOf, hashesOf, HASH_BYTES } from './hash-chain.ts'
 import type { Tip } from './hash-chain.ts'
 import type { Chain } from './segment.ts'
-import type { Progress } from './spool.ts'
 
 export interface ShipperOptions {
   readonly chain: Chain
+  readonly supply: Supply
   readonly database: Pick<Database, 'db' | 'pool'>
   readonly log: Log
+  /** Somebody waits for each record: they are sent as they come. */
+  readonly urgent?: boolean
   /** Told after each batch. */
   readonly onShipped?: () => void
 }
@@ -24,12 +26,10 @@ const BACKOFF_MS = { first: 50, most: 1_000 }
 const PARTITIONS_MS = 6 * 60 * 60 * 1000
 
 /**
- * Brings the records of one chain to the database: in order, each exactly once, for as long as it takes. It knows
- * the spool only by what `note` says and by its files.
+ * Brings the records of one chain to the database: in order, each exactly once, for as long as it takes.
  */
 export class Shipper {
   readonly #options: ShipperOptions
-  readonly #backlog = new Backlog()
   readonly #stop = new AbortController()
   /** Number of the last record in the database; unknown until the database was asked. */
   #head: number | undefined
@@ -49,6 +49,7 @@ export class Shipper {
 
   constructor (options: ShipperOptions) {
     this.#options = options
+    this.#hurry = options.urgent === true
   }
 
   /** Number of the last record that is in the database. */
@@ -63,7 +64,7 @@ export class Shipper {
 
   /** Records and their bytes that are noted and not in the database. */
   get lag (): { readonly records: number, readonly bytes: number } {
-    return { records: Math.max(0, this.#backlog.last - this.shipped), bytes: this.#backlog.bytes }
+    return { records: Math.max(0, this.#options.supply.last - this.shipped), bytes: this.#options.supply.bytes }
   }
 
   /** When the batch that is not through yet was first tried, Unix milliseconds; 0: nothing is held up. */
@@ -81,9 +82,8 @@ export class Shipper {
     return this.#error
   }
 
-  /** There is more to read, or a segment has ended. */
-  note (progress: Progress): void {
-    this.#backlog.note(progress)
+  /** There is more in the supply. */
+  wake (): void {
     this.#notes++
     this.#running ??= this.#run()
   }
@@ -101,14 +101,14 @@ export class Shipper {
 
   /** The chain is closed in the database: nothing of it is needed on disk any more. */
   async release (): Promise<void> {
-    await this.#backlog.release()
+    await this.#options.supply.release()
   }
 
   /** Stops where it is; what is not shipped stays in its files. */
   async close (): Promise<void> {
     this.#stop.abort()
     await this.#running
-    await this.#backlog.close()
+    await this.#options.supply.close()
   }
 
   async #run (): Promise<void> {
@@ -131,8 +131,8 @@ export class Shipper {
   async #shipNext (): Promise<boolean> {
     if (!this.#hurry && this.#stalledSince === 0) await this.#pause(GATHER_MS)
     // A chain without records leaves no trace in the database.
-    const head = this.#head ?? (this.#backlog.last === 0 ? 0 : await this.#connect())
-    const batch = await this.#backlog.next(head, this.#rows, skipped => this.#skip(skipped))
+    const head = this.#head ?? (this.#options.supply.last === 0 ? 0 : await this.#connect())
+    const batch = await this.#options.supply.next(head, this.#rows, skipped => this.#skip(skipped))
     this.#stalledSince = batch === undefined ? 0 : this.#stalledSince || Date.now()
     if (batch !== undefined) await this.#ship(batch, head)
     return batch !== undefined
@@ -177,7 +177,7 @@ export class Shipper {
     if (found === tip.seq) {
       this.#tip ??= tip
       if (this.#tip.seq < tip.seq) this.#tip = tip
-      this.#backlog.advance(batch)
+      this.#options.supply.advance(batch)
       this.#rows = Math.min(BATCH_ROWS, this.#rows * 2)
       this.#lastShippedAt = Date.now()
       this.#stalledSince = 0
@@ -216,8 +216,8 @@ export class Shipper {
   /** The database knows less than it did: it was set back. What is still in our files is sent again. */
   async #goBack (head: number): Promise<void> {
     const { chain, database, log } = this.#options
-    const oldest = await this.#backlog.rewind()
-    const hash = oldest === undefined ? undefined : this.#before.get(oldest)
+    const oldest = await this.#options.supply.rewind()
+    const hash = oldest === undefined ? undefined : this.#before.get(oldest) ?? (this.#tip?.seq === oldest - 1 ? this.#tip.hash : undefined)
     this.#tip = oldest === undefined || hash === undefined ? undefined : { seq: oldest - 1, hash }
     if (oldest === undefined || oldest <= head + 1) return
     this.#head = await noteGap(database.db, chain.id, oldest, hash ?? genesisOf(chain))

@@ -1,4 +1,7 @@
 import type { Database, Log } from '../../db/connect.ts'
+import { Abandoned } from './abandoned.ts'
+import { Backlog } from './backlog.ts'
+import type { Supply } from './backlog.ts'
 import { signerOf } from './checkpoint.ts'
 import { finishChain } from './finish-chain.ts'
 import type { Tip } from './hash-chain.ts'
@@ -52,22 +55,43 @@ export interface Shipping {
 /** A head is signed after this many records, if not for the time. */
 const CHECKPOINT_RECORDS = 10_000
 
+interface DirectOptions extends ShippingPlan {
+  readonly database: Pick<Database, 'db' | 'pool'>
+  readonly log: Log
+  /** Records that are in no file, and told after each batch of them; without it, what is noted is shipped. */
+  readonly unfiled?: { readonly supply: Supply, readonly onShipped: () => void }
+}
+
 /** Ships in this very thread. */
 export class DirectShipping implements Shipping {
-  readonly #options: ShippingPlan & { readonly database: Pick<Database, 'db' | 'pool'>, readonly log: Log }
+  readonly #options: DirectOptions
+  readonly #backlog = new Backlog()
   readonly #shipper: Shipper
   readonly #leftovers: Leftovers
+  readonly #abandoned: Abandoned | undefined
   readonly #notary: Notary
   readonly #timer: NodeJS.Timeout
   #signed = 0
   #signedAt = Date.now()
 
-  constructor (options: ShippingPlan & { readonly database: Pick<Database, 'db' | 'pool'>, readonly log: Log }) {
-    const { chain, database, log, directory, checkpointEvery, seed } = options
+  constructor (options: DirectOptions) {
+    const { chain, database, log, directory, checkpointEvery, seed, unfiled } = options
     this.#options = options
     this.#notary = new Notary({ ...options, signer: signerOf(seed) })
-    this.#shipper = new Shipper({ chain, database, log, onShipped: () => this.#signIfDue(CHECKPOINT_RECORDS) })
-    this.#leftovers = new Leftovers({ directory, own: chain, database, log, onFinished: (finished, tip) => this.#notary.sign(finished, tip, 'close') })
+    this.#shipper = new Shipper({
+      chain,
+      supply: unfiled?.supply ?? this.#backlog,
+      urgent: unfiled !== undefined,
+      database,
+      log,
+      onShipped: () => {
+        unfiled?.onShipped()
+        this.#signIfDue(CHECKPOINT_RECORDS)
+      },
+    })
+    const onFinished = (finished: Chain, tip: Tip): void => this.#notary.sign(finished, tip, 'close')
+    this.#leftovers = new Leftovers({ directory, own: chain, database, log, onFinished })
+    this.#abandoned = unfiled === undefined ? undefined : new Abandoned({ own: chain, database, log, onFinished })
     this.#timer = setInterval(() => this.#signIfDue(1), Math.min(checkpointEvery, 1_000)).unref()
   }
 
@@ -81,7 +105,13 @@ export class DirectShipping implements Shipping {
   }
 
   note (progress: Progress): void {
-    this.#shipper.note(progress)
+    this.#backlog.note(progress)
+    this.#shipper.wake()
+  }
+
+  /** There is something in the supply that was given. */
+  wake (): void {
+    this.#shipper.wake()
   }
 
   async finish (milliseconds: number): Promise<boolean> {
@@ -98,7 +128,7 @@ export class DirectShipping implements Shipping {
 
   async close (): Promise<void> {
     clearInterval(this.#timer)
-    await Promise.all([this.#shipper.close(), this.#leftovers.close()])
+    await Promise.all([this.#shipper.close(), this.#leftovers.close(), this.#abandoned?.close()])
     this.#notary.close()
   }
 

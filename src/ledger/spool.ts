@@ -1,11 +1,10 @@
 import fs from 'node:fs'
 
+import { runAll } from './journal.ts'
+import type { Done, Journal } from './journal.ts'
 import type { Chain, Segment } from './segment.ts'
 import { SegmentFile } from './segment-file.ts'
 import type { Io } from './segment-file.ts'
-
-/** `done` of a waiter; with an error nothing that depends on the record may happen. */
-export type Done = (error?: Error) => void
 
 /** How far a segment can be read: what lies below `end` will not change. */
 export interface Progress {
@@ -39,7 +38,7 @@ const LAZY_SYNC_MS = 200
  * out in one write; everything written while an fdatasync runs is covered by the next one. What was appended is
  * never dropped: when the disk fails, waiters get the error and the records are tried again until they are written.
  */
-export class Spool {
+export class Spool implements Journal {
   readonly #options: SpoolOptions
   readonly #segmentBytes: number
   #file: SegmentFile
@@ -286,17 +285,6 @@ export class Spool {
     this.#report(true)
     this.#file.close(this.#file.end)
     if (failure !== undefined) throw failure
-  }
-}
-
-/** One waiter that throws must not keep the others from running. */
-function runAll (waiters: readonly Done[], error?: Error): void {
-  for (const done of waiters) {
-    try {
-      done(error)
-    } catch (thrown) {
-      process.nextTick(() => { throw thrown })
-    }
   }
 }
 

@@ -212,7 +212,6 @@ test('what this version does not do is refused by name, never accepted and ignor
   expectOne(t, {
     'secret detection': ['…guards: { secrets: redact }', '2:11 guards: secret detection is not available in this version'],
     retention: ['…audit: { retention: 400d }', '2:10 audit: automatic retention is not available in this version'],
-    'durability in the database': ['…audit: { durability: database }', '2:22 audit.durability: durability "database" is not available in this version'],
     'calls without a record': ['…audit: { on_failure: allow }', '2:22 audit.on_failure: calls that cannot be recorded are always refused in this version'],
   })
 })
