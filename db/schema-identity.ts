@@ -116,6 +116,14 @@ export interface EndedSessionsTable {
   expires_at: Date
 }
 
+export interface UserIdentitiesTable {
+  issuer: string
+  /** Unique within its issuer. */
+  subject: string
+  user_id: string
+  created_at: Stamp
+}
+
 export interface IdentitySchema {
   users: UsersTable
   user_roles: UserRolesTable
@@ -128,4 +136,5 @@ export interface IdentitySchema {
   ledger_sinks: LedgerSinksTable
   login_attempts: LoginAttemptsTable
   ended_sessions: EndedSessionsTable
+  user_identities: UserIdentitiesTable
 }

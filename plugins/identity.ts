@@ -20,7 +20,7 @@ declare module 'fastify' {
 
 export interface IdentityPluginOptions {
   readonly database: Database
-  readonly config: Pick<Config, 'data'> & { readonly server: Pick<Config['server'], 'publicUrl'>, readonly audit: Pick<Config['audit'], 'maxOutage'> }
+  readonly config: Pick<Config, 'data' | 'identity'> & { readonly server: Pick<Config['server'], 'publicUrl'>, readonly audit: Pick<Config['audit'], 'maxOutage'> }
   readonly audit: Audit
   readonly tally?: IdentityTally
   /** The clock, in Unix milliseconds; Date.now unless a test says otherwise. */
@@ -33,6 +33,7 @@ export const identity = fp(async (app: FastifyInstance, { database, config, audi
     database,
     data: config.data,
     publicUrl: config.server.publicUrl,
+    issuers: config.identity.issuers,
     maxStale: config.audit.maxOutage,
     audit,
     log: app.log,

@@ -16,8 +16,9 @@ export interface Principal {
   readonly roles: readonly string[]
   /** `jti` of an access token, or the id of a personal access token. */
   readonly tokenId: string
-  readonly tokenKind: 'access' | 'personal'
-  /** OAuth client the token was issued to; `portcullis` for the first-party login and personal access tokens. */
+  /** `foreign`: issued by an issuer that the configuration names. */
+  readonly tokenKind: 'access' | 'personal' | 'foreign'
+  /** OAuth client the token was issued to; `portcullis` for the first-party login and personal access tokens; `<issuer>:<client>` for foreign ones. */
   readonly clientId: string
   /** What the token itself is limited to (patterns over `upstream/tool`), or null when it carries the user's full rights. */
   readonly scopes: readonly string[] | null

@@ -15,6 +15,7 @@ const NAMES: Partial<Record<RefusalCode, string>> = {
   PORTCULLIS_TOO_MANY_REQUESTS: 'slow_down',
   PORTCULLIS_OVERLOADED: 'temporarily_unavailable',
   PORTCULLIS_LEDGER_UNAVAILABLE: 'temporarily_unavailable',
+  PORTCULLIS_ISSUER_UNAVAILABLE: 'temporarily_unavailable',
   PORTCULLIS_SHUTTING_DOWN: 'temporarily_unavailable',
   PORTCULLIS_INTERNAL: 'server_error',
 }

@@ -33,6 +33,7 @@ export interface Config {
   readonly instances: { readonly total: number, readonly perUpstream: number, readonly perUser: number }
   readonly audit: AuditSpec
   readonly oauth: OAuthSpec
+  readonly identity: IdentitySpec
   /** First 12 hex digits of the SHA-256 of the file: the policy version in records. */
   readonly version: string
 }
@@ -56,6 +57,30 @@ export interface OAuthSpec {
   readonly clientDocuments: 'off' | 'pinned' | 'fetch'
   /** Address of a client's document → its text. */
   readonly pinned: Readonly<Record<string, string>>
+}
+
+/** Who else may say who somebody is. */
+export interface IdentitySpec { readonly issuers: readonly IssuerSpec[] }
+
+/** Which claims say what a person is called and may do. A claim within a claim is named with dots. */
+export interface ClaimMapping {
+  readonly nameClaim: string
+  readonly groupsClaim: string
+  /** Value of the groups claim → role. */
+  readonly roles: Readonly<Record<string, string>>
+}
+
+/** An issuer whose access tokens are accepted for calls. */
+export interface IssuerSpec extends ClaimMapping {
+  readonly name: string
+  /** Exactly as `iss` has it. */
+  readonly issuer: string
+  /** Where its public keys are. */
+  readonly jwks: string
+  readonly audience: string
+  readonly algorithms: readonly string[]
+  /** Claims that must have these values. */
+  readonly require: Readonly<Record<string, string>>
 }
 
 export interface UpstreamSpec {

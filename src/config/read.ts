@@ -9,6 +9,7 @@ import { configFile, readEnvironment } from './environment.ts'
 import type { Flags, Settings } from './environment.ts'
 import { deepFreeze } from './freeze.ts'
 import { readGuards } from './guards.ts'
+import { readIdentity } from './identity.ts'
 import { readInstances } from './instances.ts'
 import { readLimits } from './limits.ts'
 import { openReport } from './report.ts'
@@ -48,6 +49,7 @@ function assemble (raw: Partial<RawConfig>, { host, port, publicUrl, ...environm
   const { file, allowUnsandboxed } = read
   const directory = dirname(file)
   const around: Surroundings = { ...read, directory, data: environment.data }
+  const roles = readRoles(raw.roles, around)
   refuseLookAlikes(read)
   return {
     ...environment,
@@ -57,12 +59,13 @@ function assemble (raw: Partial<RawConfig>, { host, port, publicUrl, ...environm
     allowUnsandboxed,
     server: { host, port, publicUrl, ...readServer(raw.server, around) },
     upstreams: new Map(Object.entries(raw.upstreams ?? {}).map(([name, upstream]) => [name, readUpstream(name, upstream, around)])),
-    roles: readRoles(raw.roles, around),
+    roles,
     limits: readLimits(raw.limits, around),
     guards: readGuards(raw.guards, around),
     instances: readInstances(raw.instances),
     audit: readAudit(raw.audit, around),
     oauth: readOAuth(raw.oauth, around),
+    identity: readIdentity(raw.identity, { ...around, roles: new Set(roles.keys()), publicUrl }),
   }
 }
 

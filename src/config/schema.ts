@@ -13,9 +13,11 @@ export type RawRole = NonNullable<RawConfig['roles']>[string]
 export type RawRule = NonNullable<RawRole['allow']>[number]
 export type RawLimit = NonNullable<RawConfig['limits']>[number]
 
-/** What holds when a key is absent. */
 /** What a server may ask of clients when the configuration does not say. */
 const asks: readonly ('elicitation' | 'sampling' | 'roots')[] = ['elicitation']
+
+/** How tokens of others may be signed when the configuration does not say. */
+const algorithms: readonly Algorithm[] = ['RS256', 'ES256']
 
 export const defaults = {
   isolation: 'user',
@@ -29,6 +31,7 @@ export const defaults = {
   sink: { format: 'ndjson', max_lag: '15m', on_lag: 'wait' },
   server: { max_body: '4MiB' },
   oauth: { registration: true, client_documents: 'off' },
+  identity: { groups: 'groups', issuer_name: 'sub', algorithms },
 } as const
 
 const timeouts = mapping({}, {
@@ -167,6 +170,29 @@ const oauth = mapping({}, {
   pinned_documents: list(text('a file'), { description: 'Copies of such documents, as JSON files: these are never fetched.' }),
 }, 'a mapping')
 
+/** Whatever is symmetric is not among them: a secret that both sides know proves nothing. */
+const ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA'] as const
+type Algorithm = typeof ALGORITHMS[number]
+
+const groupRoles = record('^.{1,200}$', 'a value of the groups claim, at most 200 characters', text('a role'), { minProperties: 1, description: 'Value of the groups claim → role. Who has none of these values is not let in.' })
+const groups = text('the name of a claim', `The claim that says what somebody belongs to; a claim within a claim is named with dots. Default: ${defaults.identity.groups}.`)
+
+const issuer = mapping({
+  issuer: text('an address such as https://token.example.com', 'Exactly as its tokens have it in iss.'),
+  jwks: text('an address such as https://token.example.com/keys', 'Where its public keys are.'),
+  audience: text('text', 'What its tokens for this gateway have in aud.'),
+  roles: groupRoles,
+}, {
+  groups,
+  name: text('the name of a claim', `The claim that gives a new user their name. Default: ${defaults.identity.issuer_name}.`),
+  algorithms: list(Type.Enum([...ALGORITHMS], { title: `one of ${ALGORITHMS.join(', ')}` }), { minItems: 1, description: `How its tokens may be signed. Default: ${algorithms.join(' and ')}.` }),
+  require: record('^.{1,200}$', 'the name of a claim', text('text'), { description: 'Claims that must have this value, for example azp or tid. A list must hold it; scope and scp count as lists.' }),
+}, 'a mapping with issuer, jwks, audience and roles')
+
+const identity = mapping({}, {
+  issuers: record('^[a-z0-9][a-z0-9-]{0,31}$', 'an issuer name (lower-case letters, digits and hyphens, at most 32)', issuer, { description: 'Issuers whose access tokens are accepted for calls.' }),
+}, 'a mapping with issuers')
+
 export const configSchema = mapping({
   upstreams: record('^[a-z0-9][a-z0-9-]{0,31}$', 'an upstream name (lower-case letters, digits and hyphens, at most 32)', upstream, {
     minProperties: 1, description: 'The MCP servers behind this gateway, by name. Clients see their tools as name__tool, rules call them name/tool.',
@@ -179,6 +205,7 @@ export const configSchema = mapping({
   audit: { ...audit, description: 'What is recorded, and how surely.' },
   server: { ...server, description: 'How the gateway is reached.' },
   oauth: { ...oauth, description: 'How clients connect by themselves.' },
+  identity: { ...identity, description: 'Who else may say who somebody is.' },
 }, 'a mapping with at least "upstreams"')
 
 /** The JSON Schema that ships for editors. */

@@ -6,10 +6,13 @@ import type { Principal } from '../call.ts'
 import { Refusal } from '../errors.ts'
 import { readAudience } from './audience.ts'
 import type { Audience } from './audience.ts'
+import type { Audit } from './audit.ts'
 import { readBearer } from './bearer.ts'
 import { SCOPE } from './challenge.ts'
 import { CLOCK_TOLERANCE, keyIdOf, readClaims } from './claims.ts'
 import type { Claims, TokenFormat } from './claims.ts'
+import type { Issuers } from './issuers.ts'
+import { admit } from './outsiders.ts'
 import { isPersonalToken, readPersonalToken } from './personal-token.ts'
 import type { SigningKeys } from './signing-keys.ts'
 import type { Standing, Standings } from './standing.ts'
@@ -25,22 +28,25 @@ export interface Authenticator {
   takeUses (): Map<string, number>
 }
 
-interface Entry { readonly authorization: string, readonly principal: Principal, readonly standing: Standing, usedAt: number }
+/** `until`: Unix milliseconds after which the way that led to the principal has to be gone again. */
+interface Found { readonly principal: Principal, readonly standing: Standing, readonly until: number }
 
-type Found = Pick<Entry, 'principal' | 'standing'>
+interface Entry extends Found { readonly authorization: string, usedAt: number }
 
 export interface AuthenticatorOptions {
   readonly db: Store
   readonly standings: Standings
   readonly keys: SigningKeys
+  readonly issuers: Issuers
   readonly format: TokenFormat
+  readonly audit: Audit
   readonly publicUrl: string
   readonly now: () => number
 }
 
 const REMEMBERED = 10_000
 
-export function openAuthenticator ({ db, standings, keys, format, publicUrl, now }: AuthenticatorOptions): Authenticator {
+export function openAuthenticator ({ db, standings, keys, issuers, format, audit, publicUrl, now }: AuthenticatorOptions): Authenticator {
   let uses = new Map<string, number>()
   const cache = new LRUCache<number, Entry>({ max: REMEMBERED, dispose: (entry) => noteUse(entry) })
   const pending = new Map<string, Promise<Principal>>()
@@ -50,7 +56,7 @@ export function openAuthenticator ({ db, standings, keys, format, publicUrl, now
     const entry = authorization === undefined ? undefined : cache.get(fingerprint(authorization))
     if (entry !== undefined && entry.authorization === authorization) {
       const time = now()
-      if (entry.standing.current && time < entry.principal.expiresAt && time < standings.freshUntil) {
+      if (entry.standing.current && time < entry.until && time < standings.freshUntil) {
         entry.usedAt = time
         return entry.principal
       }
@@ -73,12 +79,17 @@ export function openAuthenticator ({ db, standings, keys, format, publicUrl, now
 
   async function identify (authorization: string, token: string): Promise<Principal> {
     const epoch = standings.epoch
-    const { principal, standing } = isPersonalToken(token) ? await byPersonalToken(token) : await byAccessToken(token)
+    const { principal, standing, until } = await find(token)
     // A change while we looked may have been about this very token: what we saw is good for this call, not for the next.
-    const entry = { authorization, principal, standing, usedAt: now() }
+    const entry = { authorization, principal, standing, until, usedAt: now() }
     if (standing.current && standings.epoch === epoch) cache.set(fingerprint(authorization), entry)
     else noteUse(entry)
     return principal
+  }
+
+  async function find (token: string): Promise<Found> {
+    if (isPersonalToken(token)) return await byPersonalToken(token)
+    return issuers.claimToKnow(token) ? await byForeignToken(token) : await byAccessToken(token)
   }
 
   async function byAccessToken (token: string): Promise<Found> {
@@ -86,17 +97,26 @@ export function openAuthenticator ({ db, standings, keys, format, publicUrl, now
     const standing = await present(verified.sub)
     if (verified.tv < standing.tokenVersion || standing.denied.has(verified.gid) || standing.denied.has(verified.jti)) throw invalid('This login has ended. Log in again with POST /auth/login.')
     const { upstream } = audience(verified)
-    return {
-      standing,
-      principal: principalOf(standing, {
-        tokenId: verified.jti,
-        tokenKind: 'access',
-        clientId: verified.client_id,
-        scopes: upstream === undefined ? null : [`${upstream}/*`],
-        expiresAt: verified.exp * 1000 + CLOCK_TOLERANCE,
-        ...(upstream !== undefined && { upstream }),
-      }),
-    }
+    return found(standing, {
+      roles: standing.roles,
+      tokenId: verified.jti,
+      tokenKind: 'access',
+      clientId: verified.client_id,
+      scopes: upstream === undefined ? null : [`${upstream}/*`],
+      expiresAt: verified.exp * 1000 + CLOCK_TOLERANCE,
+      ...(upstream !== undefined && { upstream }),
+    })
+  }
+
+  /** The groups in a token count as long as it does, beside the roles that its user has here. */
+  async function byForeignToken (token: string): Promise<Found> {
+    const verified = await issuers.verify(token)
+    const user = await admit({ db, audit, now }, verified, { keep: false })
+    if (user === undefined) throw invalid(undefined, new Error('no name is free for this user'))
+    const standing = await present(user.id)
+    const roles = Object.freeze([...new Set([...standing.roles, ...verified.roles])])
+    const { tokenId, clientId, expiresAt, checkAgainAt } = verified
+    return found(standing, { roles, tokenId, tokenKind: 'foreign', clientId, scopes: null, expiresAt }, checkAgainAt)
   }
 
   /** What the token is for, when it is for us and for calls. */
@@ -125,7 +145,7 @@ export function openAuthenticator ({ db, standings, keys, format, publicUrl, now
     if (row === undefined) throw invalid('This personal access token is not known here. Create one with POST /auth/tokens or `portcullis token create`.')
     refuseDead(row, now())
     const standing = await present(row.userId)
-    return { standing, principal: principalOf(standing, { tokenId: row.id, tokenKind: 'personal', clientId: 'portcullis', scopes: row.scopes, expiresAt: row.expiresAt.getTime() }) }
+    return found(standing, { roles: standing.roles, tokenId: row.id, tokenKind: 'personal', clientId: 'portcullis', scopes: row.scopes, expiresAt: row.expiresAt.getTime() })
   }
 
   /** The user, who exists and is not disabled. */
@@ -165,8 +185,9 @@ function fingerprint (authorization: string): number {
   return hash
 }
 
-function principalOf (standing: Standing, token: Omit<Principal, 'id' | 'name' | 'roles'>): Principal {
-  return Object.freeze({ id: standing.id, name: standing.name, roles: standing.roles, ...token })
+function found (standing: Standing, token: Omit<Principal, 'id' | 'name'>, checkAgainAt = Infinity): Found {
+  const principal = Object.freeze({ id: standing.id, name: standing.name, ...token })
+  return { standing, principal, until: Math.min(principal.expiresAt, checkAgainAt) }
 }
 
 function refuseDead (row: PersonalTokenRow, now: number): void {

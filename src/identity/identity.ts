@@ -6,6 +6,7 @@ import { touchPersonalTokens } from '../../db/tokens.ts'
 import { IDENTITY_CHANNEL, loadStates } from '../../db/users.ts'
 import type { Database } from '../../db/connect.ts'
 import type { Principal } from '../call.ts'
+import type { IssuerSpec } from '../config/config.ts'
 import { Refusal } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { openAccounts } from './account.ts'
@@ -20,6 +21,7 @@ import { listGrants, revokeGrant } from './grants.ts'
 import type { OpenGrant } from './grants.ts'
 import { deniedUntil } from './issue.ts'
 import type { TokenPair } from './issue.ts'
+import { openIssuers } from './issuers.ts'
 import { changePassword, login, verifyPassword } from './login.ts'
 import { openMasterKey } from './master-key.ts'
 import { openPasswords } from './passwords.ts'
@@ -98,6 +100,8 @@ export interface IdentityOptions {
   readonly data: string
   /** Origin, without a trailing slash: the issuer. Tokens are for `<publicUrl>/mcp`. */
   readonly publicUrl: string
+  /** Whose access tokens are accepted beside our own. */
+  readonly issuers: readonly IssuerSpec[]
   /** How long remembered identities may be used while the database is silent, in milliseconds. */
   readonly maxStale: number
   readonly audit: Audit
@@ -137,7 +141,7 @@ export async function openIdentity (options: IdentityOptions): Promise<Identity>
     onAlive: (sentAt) => standings.alive(sentAt),
     onDown: (error) => log.warn({ err: error }, 'the identity database was lost; reconnecting'),
   })
-  const authenticator = openAuthenticator({ db, standings, keys, format, publicUrl, now })
+  const authenticator = openAuthenticator({ db, standings, keys, issuers: openIssuers(options.issuers, now), format, audit, publicUrl, now })
   const tokens = { db, audit, now }
   const issue = { format, issuer: publicUrl, audience: `${publicUrl}/mcp`, now, tally: options.tally }
   const logins = { ...issue, db, passwords, audit, attemptsKey: master.deriveKey('login-attempts') }
@@ -191,7 +195,7 @@ export async function openIdentity (options: IdentityOptions): Promise<Identity>
     refresh: async (token, source) => await refresh({ ...issue, db, audit, changed }, token, source),
     async logout (authorization, source) {
       const principal = await authenticator.authenticate(authorization)
-      if (principal.tokenKind !== 'access') throw new Refusal('PORTCULLIS_FORBIDDEN', { message: 'A personal access token has no login to end. Revoke it with DELETE /auth/tokens/<id> or `portcullis token revoke <id>`.' })
+      if (principal.tokenKind !== 'access') throw new Refusal('PORTCULLIS_FORBIDDEN', { message: 'Only the access token of a login can end it. A personal access token is revoked with DELETE /auth/tokens/<id> or `portcullis token revoke <id>`.' })
       await endLogin({ ...issue, db, audit, changed }, await authenticator.claims(readBearer(authorization)), principal.name, source)
     },
     async changePassword (principal, given, source) {

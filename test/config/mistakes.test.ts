@@ -229,6 +229,26 @@ test('the names the gateway answers to are names, not wildcards', async (t) => {
   })
 })
 
+test('an issuer that is not to be believed is refused', async (t) => {
+  const issuer = (more: string, start = 'issuer: https://a.example, jwks: https://a.example/keys, audience: api, roles: { g: user }'): string => `…identity:\n  issuers:\n    acme: { ${start}${more} }\n`
+  expectOne(t, {
+    'no roles': [issuer('', 'issuer: https://a.example, jwks: https://a.example/keys, audience: api'), '4:5 identity.issuers.acme: needs the key "roles"'],
+    'no group': [issuer('', 'issuer: https://a.example, jwks: https://a.example/keys, audience: api, roles: {}'), '4:92 identity.issuers.acme.roles: is empty: it needs at least one entry'],
+    'no audience': [issuer('', 'issuer: https://a.example, jwks: https://a.example/keys, roles: { g: user }'), '4:5 identity.issuers.acme: needs the key "audience"'],
+    'keys in the clear': [issuer('', 'issuer: https://a.example, jwks: http://a.example/keys, audience: api, roles: { g: user }'), '4:46 identity.issuers.acme.jwks: must begin with https:// (plain http only for this machine'],
+    'a host that only begins like this machine': [issuer('', 'issuer: https://a.example, jwks: "http://127.0.0.1.a.example/keys", audience: api, roles: { g: user }'), '4:46 identity.issuers.acme.jwks: must begin with https://'],
+    'no address': [issuer('', 'issuer: a.example, jwks: https://a.example/keys, audience: api, roles: { g: user }'), '4:21 identity.issuers.acme.issuer: must be an address such as'],
+    'credentials in the address': [issuer('', 'issuer: https://a.example, jwks: "https://u:p@a.example/keys", audience: api, roles: { g: user }'), '4:46 identity.issuers.acme.jwks: must not hold a user'],
+    'a role that there is not': [issuer('', 'issuer: https://a.example, jwks: https://a.example/keys, audience: api, roles: { g: boss }'), '4:97 identity.issuers.acme.roles.g: names the role "boss", which is not among the roles (admin, user)'],
+    'a secret that both sides know': [issuer(', algorithms: [HS256]'), '4:118 identity.issuers.acme.algorithms[0]: must be one of RS256'],
+    'no signature': [issuer(', algorithms: [none]'), '4:118 identity.issuers.acme.algorithms[0]: must be one of RS256'],
+    'a number where text belongs': [issuer(', require: { tid: 7 }'), '4:121 identity.issuers.acme.require.tid: must be text, got a number'],
+    'an unknown key': [issuer(', group: roles'), '4:105 identity.issuers.acme: unknown key "group" – did you mean "groups"?'],
+    'one issuer twice': ['…identity:\n  issuers:\n    a: { issuer: https://a.example, jwks: https://a.example/keys, audience: api, roles: { g: user } }\n    b: { issuer: https://a.example, jwks: https://b.example/keys, audience: api, roles: { g: user } }', '5:18 identity.issuers.b.issuer: is the issuer of "a" already'],
+    'this gateway': [issuer('', 'issuer: "http://127.0.0.1:8080", jwks: https://a.example/keys, audience: api, roles: { g: user }'), '4:21 identity.issuers.acme.issuer: is this gateway itself'],
+  })
+})
+
 test('all problems of a file are told at once, in the order of its lines', async (t) => {
   const problems = problemsOf(t, `
 lmits: []

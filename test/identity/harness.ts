@@ -48,7 +48,7 @@ export async function openGate (t: Test, options: GateOptions = {}): Promise<Gat
   const events: IdentityEvent[] = []
   const audit = (event: IdentityEvent): string => `record-${events.push(event)}`
   const clock: Gate['clock'] = { ahead: 0, stopped: undefined }
-  const config = { data, server: { publicUrl: PUBLIC_URL }, audit: { maxOutage: options.maxStale ?? 86_400_000_000 } }
+  const config = { data, identity: { providers: [], issuers: [] }, server: { publicUrl: PUBLIC_URL }, audit: { maxOutage: options.maxStale ?? 86_400_000_000 } }
   const app = Fastify()
   await app.register(rateLimit, { global: false })
   await app.register(identityPlugin, { database, config, audit, now: () => (clock.stopped ?? Date.now()) + clock.ahead })

@@ -1,0 +1,66 @@
+import { defaults } from './schema.ts'
+import type { IdentitySpec, IssuerSpec } from './config.ts'
+import type { Path } from './problems.ts'
+import type { Surroundings } from './reading.ts'
+import type { RawConfig } from './schema.ts'
+
+type Raw = NonNullable<RawConfig['identity']>
+type RawIssuer = NonNullable<Raw['issuers']>[string]
+
+export interface IdentitySurroundings extends Pick<Surroundings, 'report'> {
+  /** Those that exist. */
+  readonly roles: ReadonlySet<string>
+  readonly publicUrl: string
+}
+
+/** `identity:` → who else may say who somebody is. */
+export function readIdentity (raw: RawConfig['identity'], { report, roles, publicUrl }: IdentitySurroundings): IdentitySpec {
+  const issuers = Object.entries(raw?.issuers ?? {}).map(([name, issuer]) => readIssuer(name, issuer))
+  refuseTwins(issuers)
+  return { issuers }
+
+  function readIssuer (name: string, raw: RawIssuer): IssuerSpec {
+    const path = ['identity', 'issuers', name]
+    checkAddress(raw.issuer, [...path, 'issuer'])
+    checkAddress(raw.jwks, [...path, 'jwks'])
+    checkRoles(raw.roles, [...path, 'roles'])
+    if (raw.issuer === publicUrl) report.problem([...path, 'issuer'], 'is this gateway itself, whose tokens are known already')
+    return {
+      name,
+      issuer: raw.issuer,
+      jwks: raw.jwks,
+      audience: raw.audience,
+      algorithms: raw.algorithms ?? defaults.identity.algorithms,
+      require: raw.require ?? {},
+      nameClaim: raw.name ?? defaults.identity.issuer_name,
+      groupsClaim: raw.groups ?? defaults.identity.groups,
+      roles: raw.roles,
+    }
+  }
+
+  /** `iss` alone tells which entry a token belongs to. */
+  function refuseTwins (all: readonly IssuerSpec[]): void {
+    for (const [index, { name, issuer }] of all.entries()) {
+      const twin = all.slice(0, index).find((other) => other.issuer === issuer)
+      if (twin !== undefined) report.problem(['identity', 'issuers', name, 'issuer'], `is the issuer of "${twin.name}" already: each issuer has one entry`)
+    }
+  }
+
+  /** The gateway believes what is said there, so nobody on the way may change it. */
+  function checkAddress (address: string | undefined, path: Path): void {
+    if (address === undefined) return
+    const url = URL.canParse(address) ? new URL(address) : undefined
+    const isSafe = url?.protocol === 'https:' || (url?.protocol === 'http:' && LOOPBACK.test(url.hostname))
+    if (url === undefined) report.problem(path, 'must be an address such as https://login.example.com')
+    else if (!isSafe) report.problem(path, 'must begin with https:// (plain http only for this machine: 127.0.0.1, [::1] or localhost)')
+    else if (url.username !== '' || url.hash !== '') report.problem(path, 'must not hold a user or a fragment')
+  }
+
+  function checkRoles (map: Readonly<Record<string, string>> | undefined, path: Path): void {
+    for (const [group, role] of Object.entries(map ?? {})) {
+      if (role !== undefined && !roles.has(role)) report.problem([...path, group], `names the role "${role}", which is not among the roles (${[...roles].join(', ')})`)
+    }
+  }
+}
+
+const LOOPBACK = /^(?:127(?:\.\d{1,3}){3}|\[::1\]|localhost)$/
