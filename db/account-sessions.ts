@@ -9,6 +9,8 @@ export interface AccountSessionRow {
   readonly gid: string
   readonly userId: string
   readonly username: string
+  /** Somebody who always logs in elsewhere has none. */
+  readonly hasPassword: boolean
 }
 
 /** `id` is the hash of a secret that the browser alone keeps. */
@@ -27,7 +29,7 @@ export async function insertAccountSession (db: Kysely<Schema>, session: { reado
 /** The session with this id, while it has not expired and its user is not disabled. */
 export async function findAccountSession (db: Kysely<Schema>, id: string, now: Date): Promise<AccountSessionRow | undefined> {
   return await db.selectFrom('oauth_artifacts as a').innerJoin('users as u', (join) => join.on((eb) => eb('a.account_id', '=', eb.cast<string>('u.id', 'text'))))
-    .select(['a.grant_id as gid', 'u.id as userId', 'u.username']).$narrowType<{ gid: string }>()
+    .select((eb) => ['a.grant_id as gid', 'u.id as userId', 'u.username', eb('u.password_hash', 'is not', null).as('hasPassword')]).$narrowType<{ gid: string, hasPassword: boolean }>()
     .where('a.kind', '=', KIND).where('a.id', '=', id).where('a.expires_at', '>', now).where('u.disabled', '=', false).executeTakeFirst()
 }
 

@@ -49,6 +49,12 @@ export async function consumeArtifact (db: Kysely<Schema>, kind: string, id: str
   return numUpdatedRows === 1n
 }
 
+/** Takes it out, once: of many that ask at once, one gets it. Undefined when it is gone or its time is over. */
+export async function takeArtifact (db: Kysely<Schema>, kind: string, id: string, now: Date): Promise<Record<string, unknown> | undefined> {
+  const row = await db.deleteFrom('oauth_artifacts').where('kind', '=', kind).where('id', '=', id).where('expires_at', '>', now).returning('payload').executeTakeFirst()
+  return row?.payload as Record<string, unknown> | undefined
+}
+
 export async function deleteArtifact (db: Kysely<Schema>, kind: string, id: string): Promise<void> {
   await db.deleteFrom('oauth_artifacts').where('kind', '=', kind).where('id', '=', id).execute()
 }

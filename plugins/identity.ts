@@ -4,6 +4,7 @@ import fp from 'fastify-plugin'
 
 import type { Database } from '../db/connect.ts'
 import type { Config } from '../src/config/config.ts'
+import { openSecrets } from '../src/config/secrets.ts'
 import type { Audit } from '../src/identity/audit.ts'
 import { CLOCK_TOLERANCE, REQUIRED_CLAIMS } from '../src/identity/claims.ts'
 import type { TokenFormat } from '../src/identity/claims.ts'
@@ -33,7 +34,8 @@ export const identity = fp(async (app: FastifyInstance, { database, config, audi
     database,
     data: config.data,
     publicUrl: config.server.publicUrl,
-    issuers: config.identity.issuers,
+    outside: config.identity,
+    secret: openSecrets(config.data),
     maxStale: config.audit.maxOutage,
     audit,
     log: app.log,

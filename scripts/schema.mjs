@@ -21,7 +21,7 @@ if (!process.argv.includes('--check')) {
 async function generate () {
   mkdirSync(work, { recursive: true })
   try {
-    for (const name of ['schema', 'units']) writeFileSync(`${work}/${name}.mjs`, transpile(`${root}src/config/${name}.ts`))
+    for (const name of ['schema', 'schema-identity', 'shapes', 'units']) writeFileSync(`${work}/${name}.mjs`, transpile(`${root}src/config/${name}.ts`))
     const { editorSchema } = await import(pathToFileURL(`${work}/schema.mjs`).href)
     return editorSchema()
   } finally {
@@ -31,5 +31,5 @@ async function generate () {
 
 function transpile (file) {
   const compilerOptions = { target: ts.ScriptTarget.ES2023, module: ts.ModuleKind.ESNext, verbatimModuleSyntax: true }
-  return ts.transpileModule(readFileSync(file, 'utf8'), { compilerOptions }).outputText.replaceAll(/from '\.\/(\w+)\.ts'/g, "from './$1.mjs'")
+  return ts.transpileModule(readFileSync(file, 'utf8'), { compilerOptions }).outputText.replaceAll(/from '\.\/([\w-]+)\.ts'/g, "from './$1.mjs'")
 }

@@ -17,6 +17,7 @@ export const refusals = {
   PORTCULLIS_INVALID_TOKEN: { status: 401, rpc: 401, shape: 'http', text: 'The access token is not valid any more, or never was. Log in again with POST /auth/login, or create a token with `portcullis token create`.' },
   PORTCULLIS_BAD_CREDENTIALS: { status: 401, rpc: 401, shape: 'http', text: 'Wrong username or password.' },
   PORTCULLIS_INSUFFICIENT_SCOPE: { status: 403, rpc: 403, shape: 'http', text: 'The access token was not given the scope that calls need. Log in again, and let the program use your tools.' },
+  PORTCULLIS_LOGIN_REFUSED: { status: 403, rpc: 403, shape: 'http', text: 'This login is not accepted here.' },
   PORTCULLIS_ISSUER_UNAVAILABLE: { status: 503, rpc: 503, shape: 'http', text: 'The keys of the issuer of your token cannot be fetched, so it cannot be verified. Try again shortly.' },
   PORTCULLIS_FORBIDDEN: { status: 403, rpc: 403, shape: 'http', text: 'You are not allowed to do this.' },
   PORTCULLIS_BAD_HOST: { status: 403, rpc: 403, shape: 'http', text: 'This Host is not served here. Add it to server.hosts in upstreams.yaml, or set PUBLIC_URL.' },

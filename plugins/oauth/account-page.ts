@@ -18,6 +18,7 @@ export interface AccountFacts {
 export function accountPage ({ present, grants, tokens, publicUrl, done }: AccountFacts): Omit<AccountPage, 'csrf' | 'error'> {
   return {
     user: present.user.name,
+    hasPassword: present.hasPassword,
     done: DONE[done ?? ''],
     programs: grants.filter((grant) => !grant.isLogin).map((grant) => ({ ...program(grant, publicUrl), action: `/account/grants/${encodeURIComponent(grant.id)}/end` })),
     logins: grants.filter((grant) => grant.isLogin).map((grant) => ({

@@ -5,21 +5,22 @@ import type { Account } from '../../src/identity/account.ts'
 import type { Identity } from '../../src/identity/identity.ts'
 import { openAccountCookie } from './account-cookie.ts'
 import { accountPage } from './account-page.ts'
+import { answerIn, buttons } from './federated.ts'
 import { LOGINS } from './interaction.ts'
 import type { Pages } from './pages.ts'
 
 export interface AccountOptions {
-  readonly identity: Pick<Identity, 'accounts' | 'deriveKey' | 'listGrants' | 'revokeGrant' | 'listTokens' | 'revokeToken'>
+  readonly identity: Pick<Identity, 'accounts' | 'federation' | 'deriveKey' | 'listGrants' | 'revokeGrant' | 'listTokens' | 'revokeToken'>
   readonly pages: Pages
   readonly publicUrl: string
 }
 
 interface Answers { readonly csrf?: string, readonly username?: string, readonly password?: string, readonly old?: string, readonly new?: string, readonly again?: string }
-type Form = FastifyRequest<{ Params: { id: string }, Body: Answers | undefined, Querystring: { done?: string } }>
+type Form = FastifyRequest<{ Params: { id: string, provider: string }, Body: Answers | undefined, Querystring: { done?: string } }>
 
 /** Where a person sees what can act in their name, ends it, and changes their password. */
 export function account (app: FastifyInstance, { identity, pages, publicUrl }: AccountOptions): void {
-  const { accounts } = identity
+  const { accounts, federation } = identity
   const cookie = openAccountCookie(identity.deriveKey('account forms'), publicUrl)
 
   app.get('/account', { exposeHeadRoute: false }, async (request: Form, reply) => {
@@ -34,6 +35,21 @@ export function account (app: FastifyInstance, { identity, pages, publicUrl }: A
       return await reply.redirect('/account', 303)
     } catch (error) {
       return await showLogin(request, reply, { username: username.slice(0, 256), error: tell(error, reply) })
+    }
+  })
+
+  app.post('/account/federate/:provider', { config: LOGINS, preHandler: sameForm }, async (request: Form, reply) => {
+    const { provider } = request.params
+    return await reply.redirect(await federation.begin(provider, { browser: browserOf(request), page: `/account/federated/${provider}` }), 303)
+  })
+
+  app.get('/account/federated/:provider', { exposeHeadRoute: false }, async (request: Form, reply) => {
+    try {
+      const { id } = await federation.complete(request.params.provider, answerIn(request), { browser: browserOf(request), source: request.ip })
+      cookie.write(reply, await accounts.enter(id))
+      return await reply.redirect('/account', 303)
+    } catch (error) {
+      return await showLogin(request, reply, { error: tell(error, reply) })
     }
   })
 
@@ -66,6 +82,11 @@ export function account (app: FastifyInstance, { identity, pages, publicUrl }: A
     return await reply.redirect('/account?done=token', 303)
   })
 
+  /** What only the browser that was shown the login page can show again. */
+  function browserOf (request: FastifyRequest): string {
+    return `account ${cookie.tokenOf(cookie.read(request) ?? '')}`
+  }
+
   async function presentOf (request: FastifyRequest): Promise<Account | undefined> {
     const secret = cookie.read(request)
     return secret === undefined ? undefined : await accounts.find(secret)
@@ -79,7 +100,7 @@ export function account (app: FastifyInstance, { identity, pages, publicUrl }: A
 
   async function showLogin (request: Form, reply: FastifyReply, more: { username?: string, error?: string } = {}): Promise<FastifyReply> {
     const csrf = cookie.tokenOf(cookie.ensure(request, reply))
-    return await reply.type(HTML).send(pages.accountLogin({ csrf, done: request.query.done === 'logout', ...more }))
+    return await reply.type(HTML).send(pages.accountLogin({ csrf, providers: buttons(federation, '/account/federate'), done: request.query.done === 'logout', ...more }))
   }
 
   async function show (present: Account, request: Form, reply: FastifyReply, more: { done?: string | undefined, error?: string }): Promise<FastifyReply> {

@@ -13,6 +13,7 @@ import type { Identity } from '../../src/identity/identity.ts'
 import type { IdentityTally } from '../../src/identity/tally.ts'
 import { account } from './account.ts'
 import type { AccountOptions } from './account.ts'
+import { federated } from './federated.ts'
 import { interaction } from './interaction.ts'
 import type { InteractionOptions } from './interaction.ts'
 import { mount } from './mount.ts'
@@ -75,6 +76,7 @@ export async function oauth (app: FastifyInstance, { identity, database: { db },
       if (known.status >= 500 && known.cause !== undefined) app.log.error({ err: known.cause ?? known }, 'a login page failed')
       return reply.code(known.status).headers(known.headers).type('text/html; charset=utf-8').send(pages.message({ title: 'This does not work', text: known.message }))
     })
+    federated(scope, identity.federation)
     account(scope, { identity, pages, publicUrl })
     interaction(scope, { provider: current, db, identity, audit, pages, publicUrl, reachable })
     await Promise.resolve()

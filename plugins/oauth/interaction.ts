@@ -14,13 +14,14 @@ import type { Identity } from '../../src/identity/identity.ts'
 import { reach } from '../../src/identity/store.ts'
 import { consentPage, describeClient } from './consent.ts'
 import { ROUTES } from './facts.ts'
+import { answerIn, buttons } from './federated.ts'
 import { grantOf } from './grant.ts'
 import type { Pages } from './pages.ts'
 
 export interface InteractionOptions {
   readonly provider: () => Provider
   readonly db: Database['db']
-  readonly identity: Pick<Identity, 'verifyPassword' | 'deriveKey'>
+  readonly identity: Pick<Identity, 'verifyPassword' | 'federation' | 'deriveKey'>
   readonly audit: Audit
   readonly pages: Pages
   readonly publicUrl: string
@@ -30,12 +31,13 @@ export interface InteractionOptions {
 
 export type Details = Awaited<ReturnType<Provider['interactionDetails']>>
 
-interface Params { uid: string }
+interface Params { uid: string, provider: string }
 interface Answers { csrf?: string, do?: string, username?: string, password?: string }
 
 /** The two questions a person is asked: who are you, and may this program come in. */
 export function interaction (app: FastifyInstance, options: InteractionOptions): void {
   const { provider, db, identity, audit, pages, publicUrl } = options
+  const { federation } = identity
   const key = identity.deriveKey('interaction forms')
   const csrfOf = (uid: string): string => createHmac('sha256', key).update(uid).digest('base64url')
 
@@ -54,8 +56,23 @@ export function interaction (app: FastifyInstance, options: InteractionOptions):
       const { id } = await identity.verifyPassword(username.slice(0, 256), password.slice(0, 1024), request.ip)
       return await finish(request, reply, { login: { accountId: id } })
     } catch (error) {
-      if (!(error instanceof Refusal)) throw error
-      return await show(reply.code(error.status).headers(error.headers), details, { username: username.slice(0, 256), error: error.message })
+      return await showAgain(error, reply, details, username.slice(0, 256))
+    }
+  })
+
+  app.post<{ Params: Params, Body: Answers }>('/interaction/:uid/federate/:provider', { config: LOGINS, preHandler: sameForm }, async (request, reply) => {
+    const { uid } = await detailsOf(request, reply)
+    const { provider: name } = request.params
+    return await reply.redirect(await federation.begin(name, { browser: `interaction ${uid}`, page: `/interaction/${uid}/federated/${name}` }), 303)
+  })
+
+  app.get<{ Params: Params }>('/interaction/:uid/federated/:provider', { exposeHeadRoute: false }, async (request, reply) => {
+    const details = await detailsOf(request, reply)
+    try {
+      const { id } = await federation.complete(request.params.provider, answerIn(request), { browser: `interaction ${details.uid}`, source: request.ip })
+      return await finish(request, reply, { login: { accountId: id } })
+    } catch (error) {
+      return await showAgain(error, reply, details)
     }
   })
 
@@ -84,10 +101,16 @@ export function interaction (app: FastifyInstance, options: InteractionOptions):
     const action = `/interaction/${details.uid}`
     const csrf = csrfOf(details.uid)
     void reply.type('text/html; charset=utf-8')
-    if (details.prompt.name === 'login') return await reply.send(pages.login({ action: `${action}/login`, csrf, client: client.name, ...more }))
+    if (details.prompt.name === 'login') return await reply.send(pages.login({ action: `${action}/login`, csrf, providers: buttons(federation, `${action}/federate`), client: client.name, ...more }))
     const user = await userOf(details)
     const reachable = options.reachable({ id: user.id, name: user.username, roles: user.roles })
     return await reply.send(pages.consent({ action: `${action}/confirm`, csrf, ...consentPage(client, details, publicUrl, user.username, reachable), canSwitch: details.deviceCode === undefined }))
+  }
+
+  /** The login page, with what went wrong. */
+  async function showAgain (error: unknown, reply: FastifyReply, details: Details, username?: string): Promise<FastifyReply> {
+    if (!(error instanceof Refusal)) throw error
+    return await show(reply.code(error.status).headers(error.headers), details, { error: error.message, ...(username !== undefined && { username }) })
   }
 
   async function userOf (details: Details): Promise<LoginRow> {

@@ -18,7 +18,15 @@ interface Form {
   readonly csrf: string
 }
 
+/** Another place to log in at. */
+export interface ProviderButton {
+  readonly title: string
+  /** Where its form goes. */
+  readonly action: string
+}
+
 export interface LoginPage extends Form {
+  readonly providers: readonly ProviderButton[]
   /** The program that sent the person here. */
   readonly client: string
   readonly username?: string
@@ -58,6 +66,7 @@ export interface MessagePage {
 
 export interface AccountLoginPage {
   readonly csrf: string
+  readonly providers: readonly ProviderButton[]
   /** Somebody has just logged out. */
   readonly done: boolean
   readonly username?: string
@@ -75,6 +84,8 @@ export interface AccountRow {
 export interface AccountPage {
   readonly csrf: string
   readonly user: string
+  /** Somebody who always logs in elsewhere has none. */
+  readonly hasPassword: boolean
   /** What was just done, in words. */
   readonly done: string | undefined
   readonly error: string | undefined

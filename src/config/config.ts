@@ -60,7 +60,7 @@ export interface OAuthSpec {
 }
 
 /** Who else may say who somebody is. */
-export interface IdentitySpec { readonly issuers: readonly IssuerSpec[] }
+export interface IdentitySpec { readonly providers: readonly ProviderSpec[], readonly issuers: readonly IssuerSpec[] }
 
 /** Which claims say what a person is called and may do. A claim within a claim is named with dots. */
 export interface ClaimMapping {
@@ -68,6 +68,18 @@ export interface ClaimMapping {
   readonly groupsClaim: string
   /** Value of the groups claim → role. */
   readonly roles: Readonly<Record<string, string>>
+}
+
+/** An OpenID Connect provider that people log in at. */
+export interface ProviderSpec extends ClaimMapping {
+  readonly name: string
+  /** For people. */
+  readonly title: string
+  readonly issuer: string
+  readonly clientId: string
+  /** Name of the secret; undefined: a public client. */
+  readonly secret: string | undefined
+  readonly scopes: readonly string[]
 }
 
 /** An issuer whose access tokens are accepted for calls. */

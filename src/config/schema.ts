@@ -1,7 +1,9 @@
 import Type from 'typebox'
-import type { Static, TObject, TOptional, TProperties, TSchema } from 'typebox'
+import type { Static } from 'typebox'
 
-import { durationPattern, periodNames, sizePattern } from './units.ts'
+import { identitySchema } from './schema-identity.ts'
+import { choice, count, duration, list, mapping, record, size, text } from './shapes.ts'
+import { durationPattern, periodNames } from './units.ts'
 
 /**
  * The shape of upstreams.yaml, once: the validator, the types and the JSON Schema for editors come from here.
@@ -16,9 +18,6 @@ export type RawLimit = NonNullable<RawConfig['limits']>[number]
 /** What a server may ask of clients when the configuration does not say. */
 const asks: readonly ('elicitation' | 'sampling' | 'roots')[] = ['elicitation']
 
-/** How tokens of others may be signed when the configuration does not say. */
-const algorithms: readonly Algorithm[] = ['RS256', 'ES256']
-
 export const defaults = {
   isolation: 'user',
   asks,
@@ -31,7 +30,6 @@ export const defaults = {
   sink: { format: 'ndjson', max_lag: '15m', on_lag: 'wait' },
   server: { max_body: '4MiB' },
   oauth: { registration: true, client_documents: 'off' },
-  identity: { groups: 'groups', issuer_name: 'sub', algorithms },
 } as const
 
 const timeouts = mapping({}, {
@@ -170,29 +168,6 @@ const oauth = mapping({}, {
   pinned_documents: list(text('a file'), { description: 'Copies of such documents, as JSON files: these are never fetched.' }),
 }, 'a mapping')
 
-/** Whatever is symmetric is not among them: a secret that both sides know proves nothing. */
-const ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA'] as const
-type Algorithm = typeof ALGORITHMS[number]
-
-const groupRoles = record('^.{1,200}$', 'a value of the groups claim, at most 200 characters', text('a role'), { minProperties: 1, description: 'Value of the groups claim → role. Who has none of these values is not let in.' })
-const groups = text('the name of a claim', `The claim that says what somebody belongs to; a claim within a claim is named with dots. Default: ${defaults.identity.groups}.`)
-
-const issuer = mapping({
-  issuer: text('an address such as https://token.example.com', 'Exactly as its tokens have it in iss.'),
-  jwks: text('an address such as https://token.example.com/keys', 'Where its public keys are.'),
-  audience: text('text', 'What its tokens for this gateway have in aud.'),
-  roles: groupRoles,
-}, {
-  groups,
-  name: text('the name of a claim', `The claim that gives a new user their name. Default: ${defaults.identity.issuer_name}.`),
-  algorithms: list(Type.Enum([...ALGORITHMS], { title: `one of ${ALGORITHMS.join(', ')}` }), { minItems: 1, description: `How its tokens may be signed. Default: ${algorithms.join(' and ')}.` }),
-  require: record('^.{1,200}$', 'the name of a claim', text('text'), { description: 'Claims that must have this value, for example azp or tid. A list must hold it; scope and scp count as lists.' }),
-}, 'a mapping with issuer, jwks, audience and roles')
-
-const identity = mapping({}, {
-  issuers: record('^[a-z0-9][a-z0-9-]{0,31}$', 'an issuer name (lower-case letters, digits and hyphens, at most 32)', issuer, { description: 'Issuers whose access tokens are accepted for calls.' }),
-}, 'a mapping with issuers')
-
 export const configSchema = mapping({
   upstreams: record('^[a-z0-9][a-z0-9-]{0,31}$', 'an upstream name (lower-case letters, digits and hyphens, at most 32)', upstream, {
     minProperties: 1, description: 'The MCP servers behind this gateway, by name. Clients see their tools as name__tool, rules call them name/tool.',
@@ -205,49 +180,12 @@ export const configSchema = mapping({
   audit: { ...audit, description: 'What is recorded, and how surely.' },
   server: { ...server, description: 'How the gateway is reached.' },
   oauth: { ...oauth, description: 'How clients connect by themselves.' },
-  identity: { ...identity, description: 'Who else may say who somebody is.' },
+  identity: { ...identitySchema, description: 'Who else may say who somebody is.' },
 }, 'a mapping with at least "upstreams"')
 
 /** The JSON Schema that ships for editors. */
 export function editorSchema (): unknown {
   return { $schema: 'http://json-schema.org/draft-07/schema#', $comment: 'Generated from src/config/schema.ts by scripts/schema.mjs.', ...configSchema, title: 'Portcullis upstreams.yaml' }
-}
-
-type Mapping<Needed extends TProperties, Free extends TProperties> = TObject<Needed & { [Key in keyof Free]: TOptional<Free[Key]> }>
-
-/** A mapping with these keys and no others. */
-function mapping<Needed extends TProperties, Free extends TProperties> (needed: Needed, free: Free, title: string, description?: string): Mapping<Needed, Free> {
-  const optional = Object.fromEntries(Object.entries(free).map(([key, schema]) => [key, Type.Optional(schema)]))
-  return Type.Object({ ...needed, ...optional }, { additionalProperties: false, title, ...(description === undefined ? {} : { description }) }) as Mapping<Needed, Free>
-}
-
-/** A mapping from names to values; `title` says what a name looks like. */
-function record<Value extends TSchema> (pattern: string, title: string, value: Value, options: { minProperties?: number, description?: string }) {
-  return Type.Record(Type.String({ pattern }), value, { ...options, title: 'a mapping', additionalProperties: false, propertyNames: { title } })
-}
-
-function list<Item extends TSchema> (item: Item, options: { minItems?: number, uniqueItems?: boolean, default?: unknown, description?: string }) {
-  return Type.Array(item, { ...options, title: options.minItems === undefined ? 'a list' : 'a list with at least one entry' })
-}
-
-function text (title: string, description?: string) {
-  return Type.String({ title, ...(description === undefined ? {} : { description }) })
-}
-
-function choice<Values extends string[]> (values: readonly [...Values], description: string, fallback: Values[number]) {
-  return Type.Enum(values, { title: `one of ${values.join(', ')}`, description, default: fallback })
-}
-
-function count (minimum: number, maximum: number, description: string, fallback?: number) {
-  return Type.Integer({ minimum, maximum, title: `a whole number from ${minimum} to ${maximum}`, description, ...(fallback === undefined ? {} : { default: fallback }) })
-}
-
-function size (description: string, fallback: string) {
-  return Type.Union([Type.Integer({ minimum: 1 }), Type.String({ pattern: sizePattern })], { title: 'a size such as 64KiB, 512MiB, 1GiB or a number of bytes', description, default: fallback })
-}
-
-function duration (description: string, fallback: string) {
-  return Type.String({ pattern: durationPattern, title: 'a duration such as 500ms, 30s, 10m, 1h or 400d', description, default: fallback })
 }
 
 function grants (description: string) {

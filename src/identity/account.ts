@@ -12,12 +12,16 @@ export interface Account {
   /** Of this login, as GET /auth/grants lists it. */
   readonly gid: string
   readonly user: { readonly id: string, readonly name: string }
+  /** Somebody who always logs in elsewhere has none. */
+  readonly hasPassword: boolean
 }
 
 /** The logins of browsers to the account pages. Each is a secret that only the browser keeps, good for nothing else. */
 export interface Accounts {
   /** The secret of a new login. Refuses as `login` does. */
   open (username: string, password: string, source: string): Promise<string>
+  /** The secret of a new login of somebody who has just proven who they are. */
+  enter (userId: string): Promise<string>
   /** Whose secret it is, while that login lasts: an hour, or until something ends the user's logins. */
   find (secret: string): Promise<Account | undefined>
   close (secret: string, source: string): Promise<void>
@@ -32,7 +36,7 @@ export const ACCOUNT_LIFE = 3_600_000
 export function openAccounts (deps: LoginDeps & { readonly changed: (userId: string) => void }): Accounts {
   const { db, audit, now, changed } = deps
 
-  async function begin (userId: string): Promise<string> {
+  async function enter (userId: string): Promise<string> {
     const secret = randomBytes(32).toString('base64url')
     const startedAt = now()
     await reach(async () => await insertAccountSession(db, { id: idOf(secret), gid: randomUUID(), userId, clientId: ACCOUNT, startedAt, expiresAt: new Date(startedAt + ACCOUNT_LIFE) }))
@@ -41,12 +45,13 @@ export function openAccounts (deps: LoginDeps & { readonly changed: (userId: str
 
   async function find (secret: string): Promise<Account | undefined> {
     const row = await reach(async () => await findAccountSession(db, idOf(secret), new Date(now())))
-    return row === undefined ? undefined : { gid: row.gid, user: { id: row.userId, name: row.username } }
+    return row === undefined ? undefined : { gid: row.gid, user: { id: row.userId, name: row.username }, hasPassword: row.hasPassword }
   }
 
   return {
     find,
-    open: async (username, password, source) => await begin((await verifyPassword(deps, username, password, source)).id),
+    enter,
+    open: async (username, password, source) => await enter((await verifyPassword(deps, username, password, source)).id),
     async close (secret, source) {
       const account = await find(secret)
       if (account === undefined) return
@@ -59,7 +64,7 @@ export function openAccounts (deps: LoginDeps & { readonly changed: (userId: str
       } finally {
         changed(user.id)
       }
-      return await begin(user.id)
+      return await enter(user.id)
     },
   }
 }

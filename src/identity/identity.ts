@@ -6,7 +6,7 @@ import { touchPersonalTokens } from '../../db/tokens.ts'
 import { IDENTITY_CHANNEL, loadStates } from '../../db/users.ts'
 import type { Database } from '../../db/connect.ts'
 import type { Principal } from '../call.ts'
-import type { IssuerSpec } from '../config/config.ts'
+import type { IdentitySpec } from '../config/config.ts'
 import { Refusal } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { openAccounts } from './account.ts'
@@ -17,6 +17,8 @@ import type { Audit } from './audit.ts'
 import { openAuthenticator } from './authenticate.ts'
 import { readBearer } from './bearer.ts'
 import type { Claims, TokenFormat } from './claims.ts'
+import { openFederation } from './federation.ts'
+import type { Federation } from './federation.ts'
 import { listGrants, revokeGrant } from './grants.ts'
 import type { OpenGrant } from './grants.ts'
 import { deniedUntil } from './issue.ts'
@@ -47,6 +49,8 @@ export interface Identity {
   login (username: string, password: string, source: string): Promise<TokenPair>
   /** Who logs in on a page; refuses as `login` does. */
   verifyPassword (username: string, password: string, source: string): Promise<{ readonly id: string, readonly name: string }>
+  /** Logins at the company's providers. */
+  readonly federation: Federation
   /** Logins of browsers to the account pages. */
   readonly accounts: Accounts
   /** What administrators do; `roles` are those that the configuration defines. */
@@ -100,8 +104,10 @@ export interface IdentityOptions {
   readonly data: string
   /** Origin, without a trailing slash: the issuer. Tokens are for `<publicUrl>/mcp`. */
   readonly publicUrl: string
-  /** Whose access tokens are accepted beside our own. */
-  readonly issuers: readonly IssuerSpec[]
+  /** Where people can log in beside here, and whose access tokens are accepted beside our own. */
+  readonly outside: IdentitySpec
+  /** Reads a stored secret; undefined when there is none. */
+  readonly secret: (name: string) => string | undefined
   /** How long remembered identities may be used while the database is silent, in milliseconds. */
   readonly maxStale: number
   readonly audit: Audit
@@ -141,7 +147,7 @@ export async function openIdentity (options: IdentityOptions): Promise<Identity>
     onAlive: (sentAt) => standings.alive(sentAt),
     onDown: (error) => log.warn({ err: error }, 'the identity database was lost; reconnecting'),
   })
-  const authenticator = openAuthenticator({ db, standings, keys, issuers: openIssuers(options.issuers, now), format, audit, publicUrl, now })
+  const authenticator = openAuthenticator({ db, standings, keys, issuers: openIssuers(options.outside.issuers, now), format, audit, publicUrl, now })
   const tokens = { db, audit, now }
   const issue = { format, issuer: publicUrl, audience: `${publicUrl}/mcp`, now, tally: options.tally }
   const logins = { ...issue, db, passwords, audit, attemptsKey: master.deriveKey('login-attempts') }
@@ -180,6 +186,7 @@ export async function openIdentity (options: IdentityOptions): Promise<Identity>
       const { id, username: name } = await verifyPassword(logins, username, password, source)
       return { id, name }
     },
+    federation: openFederation({ db, audit, now, log, changed, publicUrl, secret: options.secret, specs: options.outside.providers }),
     accounts: openAccounts({ ...logins, changed }),
     administer: (roles) => openAdministration({ db, passwords, audit, now, master, changed }, roles),
     listGrants: async (userId) => await reach(async () => await listGrants(db, userId, now())),

@@ -249,6 +249,22 @@ test('an issuer that is not to be believed is refused', async (t) => {
   })
 })
 
+test('a provider that people could not safely log in at is refused', async (t) => {
+  const provider = (start: string): string => `…identity:\n  providers:\n    acme: { ${start} }\n`
+  const fine = 'issuer: https://a.example, client_id: gate, roles: { g: user }'
+  expectOne(t, {
+    'no roles': [provider('issuer: https://a.example, client_id: gate'), '4:5 identity.providers.acme: needs the key "roles"'],
+    'no client id': [provider('issuer: https://a.example, roles: { g: user }'), '4:5 identity.providers.acme: needs the key "client_id"'],
+    'in the clear': [provider('issuer: http://a.example, client_id: gate, roles: { g: user }'), '4:21 identity.providers.acme.issuer: must begin with https://'],
+    'a role that there is not': [provider('issuer: https://a.example, client_id: gate, roles: { g: boss }'), '4:69 identity.providers.acme.roles.g: names the role "boss"'],
+    'the secret itself': [provider(`${fine}, client_secret: hunter2hunter2`), '4:92 identity.providers.acme.client_secret: must be a reference, "${secret:NAME}"'],
+    'a secret from the environment': [provider(`${fine}, client_secret: "\${env:ACME}"`), '4:92 identity.providers.acme.client_secret: must be a reference'],
+    'a secret with a path': [provider(`${fine}, client_secret: "\${secret:../key}"`), '4:92 identity.providers.acme.client_secret: must be a reference'],
+    'an unknown key': [provider(`${fine}, scope: [email]`), '4:77 identity.providers.acme: unknown key "scope" – did you mean "scopes"?'],
+    'a name in capitals': ['…identity: { providers: { Acme: { issuer: https://a.example, client_id: gate, roles: { g: user } } } }', '2:26 identity.providers: "Acme" is not a provider name'],
+  })
+})
+
 test('all problems of a file are told at once, in the order of its lines', async (t) => {
   const problems = problemsOf(t, `
 lmits: []

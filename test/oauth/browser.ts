@@ -2,8 +2,8 @@
 export interface Browser {
   /** Goes to an address and follows redirects until a page is shown or the address leaves the gateway. */
   open (url: string, options?: { headers?: Record<string, string> }): Promise<Page>
-  /** Sends the only form of the page with these fields. */
-  submit (page: Page, fields: Record<string, string>, options?: { headers?: Record<string, string>, action?: string }): Promise<Page>
+  /** Sends the first form of the page with these fields; with `stopBefore` it goes to no address with this path. */
+  submit (page: Page, fields: Record<string, string>, options?: { headers?: Record<string, string>, action?: string, stopBefore?: string }): Promise<Page>
   readonly cookies: Map<string, Cookie>
 }
 
@@ -16,14 +16,15 @@ export interface Page {
   readonly html: string
 }
 
-export function openBrowser (origin: string): Browser {
+/** Leaves none of these origins. */
+export function openBrowser (...origins: string[]): Browser {
   const cookies = new Map<string, Cookie>()
 
-  async function visit (url: string, init: RequestInit): Promise<Page> {
+  async function visit (url: string, init: RequestInit, stopBefore?: string): Promise<Page> {
     let next = url
     let options = init
     for (let hops = 0; hops < 20; hops++) {
-      if (!next.startsWith(origin)) return { url: next, status: 0, headers: new Headers(), html: '' }
+      if (!origins.includes(new URL(next).origin) || new URL(next).pathname === stopBefore) return { url: next, status: 0, headers: new Headers(), html: '' }
       const response = await fetch(next, { ...options, redirect: 'manual', headers: { ...options.headers as Record<string, string>, cookie: cookieHeader(new URL(next).pathname) } })
       for (const line of response.headers.getSetCookie()) keep(line, next)
       const location = response.headers.get('location')
@@ -51,11 +52,11 @@ export function openBrowser (origin: string): Browser {
   return {
     cookies,
     open: async (url, { headers = {} } = {}) => await visit(url, { headers }),
-    async submit (page, fields, { headers = {}, action } = {}) {
+    async submit (page, fields, { headers = {}, action, stopBefore } = {}) {
       const target = action ?? new URL(unescape(/<form[^>]*action="([^"]*)"/.exec(page.html)?.[1] ?? ''), page.url).href
       const hidden = [...page.html.matchAll(/<input type="hidden" name="([^"]*)" value="([^"]*)"/g)].map(([, name = '', value = '']): [string, string] => [name, unescape(value)])
       const body = new URLSearchParams({ ...Object.fromEntries(hidden), ...fields })
-      return await visit(target, { method: 'POST', body: body.toString(), headers: { 'content-type': 'application/x-www-form-urlencoded', origin, 'sec-fetch-site': 'same-origin', ...headers } })
+      return await visit(target, { method: 'POST', body: body.toString(), headers: { 'content-type': 'application/x-www-form-urlencoded', origin: new URL(target).origin, 'sec-fetch-site': 'same-origin', ...headers } }, stopBefore)
     },
   }
 }
