@@ -78,6 +78,8 @@ const clients = {
     }
   },
 }
+/** Numbers of the tests of the login, as in test/oauth. */
+const NUMBERS = { Conformance: 5, 'SDK v1': 6, 'SDK v2': 7, 'mcp-remote': 8, Inspector: 9, Codex: 10, 'Claude Code': 11 }
 const versions = { 'SDK v1': versionOf(root, '@modelcontextprotocol/sdk'), 'SDK v2': versionOf(root, '@modelcontextprotocol/client') }
 
 const wanted = process.argv.slice(2)
@@ -94,17 +96,31 @@ try {
 
 async function all () {
   let failed = 0
-  console.log(`${'client'.padEnd(14)}${'version'.padEnd(17)}result`)
+  row('client', 'version', 'registration', 'result')
   for (const [name, connect] of Object.entries(clients)) {
     if (wanted.length > 0 && !wanted.includes(name)) continue
     const home = mkdtempSync(join(work, 'home-'))
+    const before = await registrations()
     const result = await connect({ url: gateway.url, home }).catch(error => {
       failed += 1
       return `FAILED: ${error.message.slice(-600)}`
     })
-    console.log(`${name.padEnd(14)}${(versions[name] ?? PACKAGES[Object.keys(PACKAGES).find(each => each.includes(name.toLowerCase().replace(' ', '-')))] ?? '').padEnd(17)}${result}`)
+    const version = versions[name] ?? PACKAGES[Object.keys(PACKAGES).find(each => each.includes(name.toLowerCase().replace(' ', '-')))] ?? ''
+    row(`${name} (${NUMBERS[name] ?? '–'})`, version, name === 'Conformance' ? 'beforehand' : await registrations() > before ? 'by itself' : 'none', result)
   }
   return failed === 0 ? 0 : 1
+}
+
+function row (client, version, registration, result) {
+  console.log(`${client.padEnd(18)}${version.padEnd(17)}${registration.padEnd(14)}${result}`)
+}
+
+/** How many clients have registered themselves so far. */
+async function registrations () {
+  const { origin } = new URL(gateway.url)
+  const login = await fetch(`${origin}/auth/login`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ username: 'admin', password: PASSWORD }) })
+  const listed = await fetch(`${origin}/admin/api/clients?limit=100`, { headers: { authorization: `Bearer ${(await login.json()).access_token}` } })
+  return (await listed.json()).clients.length
 }
 
 /** What every client of the SDKs has to bring: somewhere to keep things, and a browser. */

@@ -23,6 +23,7 @@ import { origin } from '../plugins/mcp/origin.ts'
 import { Patience } from '../plugins/mcp/patience.ts'
 import { Replays } from '../plugins/mcp/replays.ts'
 import { Streams } from '../plugins/mcp/streams.ts'
+import { UnderWay } from '../plugins/mcp/under-way.ts'
 import { metrics, startMetricsServer } from '../plugins/metrics.ts'
 import { oauth } from '../plugins/oauth/index.ts'
 import { wellKnown } from '../plugins/well-known.ts'
@@ -135,7 +136,7 @@ async function shutDown (app: FastifyInstance, gate: Gate, closers: readonly (()
   const closed = app.close()
   // A connection whose last call ends now would otherwise be kept alive until its client lets go.
   const hangUp = setInterval(() => app.server.closeIdleConnections(), 50)
-  await gate.supervisor.close(drainMs, () => gate.work.calls > 0)
+  await gate.supervisor.close(drainMs, () => gate.underWay.size > 0)
   await Promise.race([closed, new Promise((resolve) => setTimeout(resolve, flushMs))])
   app.server.closeAllConnections() // half a request, or a reader that does not read, must not keep the rest from closing
   await closed.finally(() => clearInterval(hangUp))
@@ -187,11 +188,13 @@ async function compose (app: FastifyInstance, { config, log, database, watch, le
   const streams = new Streams((principal, upstream) => policy.reaches(principal, upstream), (session) => sessions.touch(session))
   const supervisor: Supervisor = new Supervisor(config, cells.spawn, supervisorEvents({ log, ledger, metrics: measured, onNotification: (...news) => streams.publish(...news), onStarted: (instance) => applyLevel({ sessions }, instance) }))
   const catalog = createCatalog({ config, policy, supervisor, log })
-  const gate: Gate = { work: { calls: 0 }, config, policy, limits: app.limits, guards: createGuards(config), ledger, captures: createCaptures(config.audit, payloadKeys), supervisor, sessions, endedSessions, catalog, streams, replays: new Replays(), patience: new Patience(), parking: new Parking(), stateKey: app.identity.deriveKey('request-state'), metrics: measured, log }
+  const gate: Gate = { underWay: new UnderWay(), config, policy, limits: app.limits, guards: createGuards(config), ledger, captures: createCaptures(config.audit, payloadKeys), supervisor, sessions, endedSessions, catalog, streams, replays: new Replays(), patience: new Patience(), parking: new Parking(), stateKey: app.identity.deriveKey('request-state'), metrics: measured, log }
   app.identity.onChange((userId, standing) => {
     payloadKeys.changed(userId)
-    // A stream outlives the request that opened it: whether its credential still holds is asked anew.
-    streams.recheck(userId, async (authorization) => await app.identity.authenticate(authorization))
+    // A stream outlives the request that opened it, and so may an answer: whether the credential still holds is asked anew.
+    const authenticate = async (authorization: string | undefined) => await app.identity.authenticate(authorization)
+    streams.recheck(userId, authenticate)
+    gate.underWay.recheck(userId, authenticate)
     if (standing !== undefined && !standing.disabled) return
     supervisor.endUser(userId).catch((error: unknown) => log.error({ err: error, user: userId }, 'instances of a user could not be ended'))
   })

@@ -113,6 +113,8 @@ export class Call {
   settled = false
   /** What the record keeps of the payloads, sealed. */
   capture: Capture | undefined = undefined
+  /** Where it stands among those under way, -1 when it doesn't. Belongs to UnderWay. */
+  place = -1
   /** How to stop the upstream that works on the call. */
   cancel: ((refusal: Refusal) => void) | undefined = undefined
   /** JSON text of the arguments, once somebody needed it. */

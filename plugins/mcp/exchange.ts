@@ -45,7 +45,7 @@ export function arrivalOf (request: FastifyRequest, bytesIn: number): Arrival {
 
 /** Walks one message through the steps, in order; whatever happens, it is settled once. */
 export async function walk (gate: Gate, pipeline: readonly Step[], call: Call): Promise<void> {
-  gate.work.calls++
+  gate.underWay.add(call)
   try {
     for (const step of pipeline) {
       const pending = step(call)
@@ -55,7 +55,7 @@ export async function walk (gate: Gate, pipeline: readonly Step[], call: Call): 
   } catch (error) {
     turnDown(gate, call, error)
   } finally {
-    gate.work.calls--
+    gate.underWay.delete(call)
   }
 }
 

@@ -15,14 +15,14 @@ import type { EndedSessions } from './ended-sessions.ts'
 import type { Patience } from './patience.ts'
 import type { Replays } from './replays.ts'
 import type { Streams } from './streams.ts'
+import type { UnderWay } from './under-way.ts'
 
 /** One named check or action. Returns to let the call go on, throws a Refusal to end it. */
 export type Step = (call: Call) => void | Promise<void>
 
 /** What the steps work with. Built once in app.ts. */
 export interface Gate {
-  /** How many messages are on their way through the pipeline. */
-  readonly work: { calls: number }
+  readonly underWay: UnderWay
   readonly config: Config
   readonly policy: Policy
   readonly limits: FastifyInstance['limits']

@@ -84,7 +84,7 @@ t.test('a login', async (t) => {
   })
 })
 
-t.test('after five failures a name waits, twice as long each time, known or not, and is never locked for good', async (t) => {
+t.test('after five failures a name waits, twice as long each time, known or not, and is never locked for good (35)', async (t) => {
   const gate = await openGate(t)
   const { identity, clock, events } = gate
   const good = async (): Promise<string> => await outcome(async () => await identity.login('admin', PASSWORD, FROM))

@@ -29,7 +29,7 @@ t.test('an access token', async (t) => {
     t.equal(pair.token_type, 'Bearer')
   })
 
-  await t.test('becomes the principal, and synchronously so from the second time on', async (t) => {
+  await t.test('becomes the principal, and synchronously so from the second time on (17)', async (t) => {
     const first = await identity.authenticate(`Bearer ${good}`)
     const second = identity.authenticate(`Bearer ${good}`)
     t.notOk(second instanceof Promise)
@@ -49,7 +49,7 @@ t.test('an access token', async (t) => {
   const hs256 = `${body}.${createHmac('sha256', key.publicKey).update(body).digest('base64url')}`
   const { kid: _kid, ...keyless } = header
   const past = Math.floor(Date.now() / 1000) - 60
-  const attacks: Record<string, string> = {
+  const signatures: Record<string, string> = {
     'alg none': `${encode({ ...header, alg: 'none' })}.${encode(claims)}.`,
     'alg none with the old signature': `${encode({ ...header, alg: 'none' })}.${good.split('.').slice(1).join('.')}`,
     'HS256 keyed with the public PEM': hs256,
@@ -59,34 +59,38 @@ t.test('an access token', async (t) => {
     'an unknown key id': forge({ ...header, kid: 'somebody-else' }, claims, key.privateKey),
     'a key id that is no string': forge({ ...header, kid: { $ne: null } }, claims, key.privateKey),
     'an unknown critical header': forge({ ...header, crit: ['exp'] }, claims, key.privateKey),
-    'the type of an id token': forge({ ...header, typ: 'JWT' }, claims, key.privateKey),
-    'no type': forge({ alg: 'ES256', kid: key.kid }, claims, key.privateKey),
-    'an expiry in the past': forge(header, { ...claims, exp: past }, key.privateKey),
-    'not valid yet': forge(header, { ...claims, nbf: past + 3600 }, key.privateKey),
-    'the audience of another host': forge(header, { ...claims, aud: 'http://evil.example/mcp' }, key.privateKey),
-    'an audience below ours that cannot be an upstream': forge(header, { ...claims, aud: `${AUDIENCE}/files/more` }, key.privateKey),
-    'the issuer as the audience': forge(header, { ...claims, aud: PUBLIC_URL }, key.privateKey),
-    'several audiences': forge(header, { ...claims, aud: [AUDIENCE, 'http://evil.example/mcp'] }, key.privateKey),
-    'another scope': forge(header, { ...claims, scope: 'openid' }, key.privateKey),
-    'an audience that only begins like ours': forge(header, { ...claims, aud: `${AUDIENCE}.evil.example` }, key.privateKey),
-    'another issuer': forge(header, { ...claims, iss: 'http://gate.example:8081' }, key.privateKey),
-    'a user that is not a user id': forge(header, { ...claims, sub: 'admin' }, key.privateKey),
-    'a user that does not exist': forge(header, { ...claims, sub: '00000000-0000-4000-8000-000000000000' }, key.privateKey),
-    'a token version as text': forge(header, { ...claims, tv: '1' }, key.privateKey),
-    'an older token version': forge(header, { ...claims, tv: 0 }, key.privateKey),
     'a cut signature': good.slice(0, -2),
     'a payload swapped under the signature': `${good.split('.')[0]}.${encode({ ...claims, sub: claims.gid })}.${good.split('.')[2]}`,
     'half of it': good.slice(0, 40),
     'two dots': '..',
     'no dot': 'abc',
   }
+  const contents: Record<string, string> = {
+    'an expiry in the past': forge(header, { ...claims, exp: past }, key.privateKey),
+    'not valid yet': forge(header, { ...claims, nbf: past + 3600 }, key.privateKey),
+    'another issuer': forge(header, { ...claims, iss: 'http://gate.example:8081' }, key.privateKey),
+    'a user that is not a user id': forge(header, { ...claims, sub: 'admin' }, key.privateKey),
+    'a user that does not exist': forge(header, { ...claims, sub: '00000000-0000-4000-8000-000000000000' }, key.privateKey),
+    'a token version as text': forge(header, { ...claims, tv: '1' }, key.privateKey),
+    'an older token version': forge(header, { ...claims, tv: 0 }, key.privateKey),
+  }
+  const places: Record<string, string> = {
+    'the type of an id token': forge({ ...header, typ: 'JWT' }, claims, key.privateKey),
+    'no type': forge({ alg: 'ES256', kid: key.kid }, claims, key.privateKey),
+    'the audience of another host': forge(header, { ...claims, aud: 'http://evil.example/mcp' }, key.privateKey),
+    'an audience below ours that cannot be an upstream': forge(header, { ...claims, aud: `${AUDIENCE}/files/more` }, key.privateKey),
+    'the issuer as the audience': forge(header, { ...claims, aud: PUBLIC_URL }, key.privateKey),
+    'several audiences': forge(header, { ...claims, aud: [AUDIENCE, 'http://evil.example/mcp'] }, key.privateKey),
+    'an audience that only begins like ours': forge(header, { ...claims, aud: `${AUDIENCE}.evil.example` }, key.privateKey),
+  }
   for (const claim of ['iss', 'aud', 'sub', 'exp', 'iat', 'jti', 'client_id', 'gid', 'tv']) {
     const { [claim]: _gone, ...rest } = claims
-    attacks[`no ${claim}`] = forge(header, rest, key.privateKey)
+    contents[`no ${claim}`] = forge(header, rest, key.privateKey)
   }
+  const attacks = Object.entries({ 14: signatures, 15: contents, 16: places }).flatMap(([number, group]) => Object.entries(group).map(([name, token]) => ({ name: `${name} (${number})`, token })))
 
   await t.test('that is refused is in no part of the error, its causes included', async (t) => {
-    for (const token of [...Object.values(attacks), 'portcullis_pat_' + 'canary'.repeat(8), 'a.canary.b']) {
+    for (const token of [...attacks.map(({ token }) => token), 'portcullis_pat_' + 'canary'.repeat(8), 'a.canary.b']) {
       const dump = inspect(await identityError(present(token)), { depth: 20, showHidden: true })
       for (const part of token.split('.')) if (part.length >= 12) t.notOk(dump.includes(part.slice(0, 40)), part.slice(0, 20))
     }
@@ -96,14 +100,19 @@ t.test('an access token', async (t) => {
     t.notMatch(inspect(await identityError(async () => await identity.refresh('portcullis_rt_canary', 'x')), { depth: 20, showHidden: true }), 'canary')
   })
 
-  for (const [name, token] of Object.entries(attacks)) {
+  for (const { name, token } of attacks) {
     await t.test(`is refused with ${name}, and again when it comes back`, async (t) => {
       t.equal(await outcome(present(token)), INVALID)
       t.equal(await outcome(present(token)), INVALID)
     })
   }
 
-  await t.test('that is remembered does not let a tampered copy of itself through', async (t) => {
+  await t.test('is not for calls without the scope of calls, and says so', async (t) => {
+    const narrow = forge(header, { ...claims, scope: 'openid' }, key.privateKey)
+    for (const time of ['once', 'and again']) t.equal(await outcome(present(narrow)), 'PORTCULLIS_INSUFFICIENT_SCOPE', time)
+  })
+
+  await t.test('that is remembered does not let a tampered copy of itself through (18)', async (t) => {
     t.equal(await outcome(present(good)), 'ok')
     for (const at of [10, 200, good.length - 30, good.length - 3]) {
       const swapped = good[at] === 'A' ? 'B' : 'A'
@@ -119,7 +128,7 @@ t.test('an access token', async (t) => {
     gate.clock.ahead = 0
   })
 
-  await t.test('that is remembered ends with the logout', async (t) => {
+  await t.test('that is remembered ends with the logout (18)', async (t) => {
     const mine = await loginHeader(gate)
     await identity.authenticate(mine)
     t.notOk(identity.authenticate(mine) instanceof Promise)
@@ -128,7 +137,7 @@ t.test('an access token', async (t) => {
     t.equal(await outcome(present(good)), 'ok', 'another login of the same user goes on')
   })
 
-  await t.test('of no header, another scheme or a bare token is refused with a sentence that repeats nothing of it', async (t) => {
+  await t.test('of no header, another scheme or a bare token is refused with a sentence that repeats nothing of it (17)', async (t) => {
     const sent: [string | undefined, RegExp][] = [
       [undefined, /Authentication required/], ['', /Authentication required/],
       [`Basic ${Buffer.from('admin:hunter2hunter2').toString('base64')}`, /basic scheme.*Bearer/],

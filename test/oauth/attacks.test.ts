@@ -81,6 +81,27 @@ t.test('attacks on the way to a token', async (t) => {
     t.equal(await flow.status(idToken), 401, 'an ID token is not an access token')
   })
 
+  await t.test('a token is looked for in its header alone: not in the address, not in a cookie, under no other scheme (17)', async (t) => {
+    const { access_token: token } = await flow.tokens(client)
+    const before = gateway.calls().length
+    const message = { jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: 'echo', arguments: { text: 'x' } } }
+    const basic = Buffer.from(`admin:${adminPassword}`).toString('base64')
+    const ways: [name: string, path: string, headers: Record<string, string>][] = [
+      ['the address', `/mcp/fixture?access_token=${token}`, {}], ['the address, under another name', `/mcp/fixture?token=${token}`, {}],
+      ['the address beside the header', `/mcp/fixture?access_token=${token}`, { authorization: `Bearer ${token}` }],
+      ['a cookie', '/mcp/fixture', { cookie: `access_token=${token}; portcullis-account=${token}` }],
+      ['Basic', '/mcp/fixture', { authorization: `Basic ${basic}` }], ['DPoP', '/mcp/fixture', { authorization: `DPoP ${token}` }], ['no scheme', '/mcp/fixture', { authorization: token }],
+    ]
+    for (const [name, path, headers] of ways) {
+      const response = await gateway.post(path, undefined, message, headers)
+      t.equal(response.status, 401, name)
+      t.match(response.headers.get('www-authenticate'), 'resource_metadata=', name)
+      t.notMatch(await response.text(), token, `${name}: nothing of it comes back`)
+    }
+    t.equal(gateway.calls().length, before, 'the upstream was not contacted')
+    t.not((await gateway.post('/mcp/fixture', undefined, message, { authorization: `bEaReR ${token}` })).status, 401, 'the scheme in any case')
+  })
+
   await t.test('a code that comes twice ends what came of it, access tokens included (24)', async (t) => {
     const code = await flow.code(client)
     const tokens = await (await flow.redeem(client, code)).json() as Tokens
