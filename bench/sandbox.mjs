@@ -1,85 +1,131 @@
 #!/usr/bin/env node
-// What a sandboxed upstream costs beside a plain child: start, round trip, memory. After `npm run build`: node bench/sandbox.mjs
+// What a sandboxed upstream costs beside a plain child: start to first answer, round trip, memory beyond the server's own.
+// Both take turns within every round, so that whatever else the machine does falls on both alike.
+//
+//   npm run build && node bench/sandbox.mjs [--quick]
+//
+// Exit code: 0 when every target is met, 1 when one is missed.
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { createInterface } from 'node:readline'
+import { parseArgs } from 'node:util'
 
+import { descendantsOf } from '../dist/src/sandbox/processes.js'
 import { openSandbox } from '../dist/src/sandbox/sandbox.js'
-import { descendantsOf, usageOf } from '../dist/src/sandbox/processes.js'
 
-const rounds = 40
-const trips = 2_000
+const { quick } = parseArgs({ options: { quick: { type: 'boolean', default: false } } }).values
+const plan = quick ? { starts: 5, blocks: 6, trips: 200, cells: 4 } : { starts: 40, blocks: 60, trips: 500, cells: 20 }
 const MiB = 1024 * 1024
 const limits = { read: [], write: [], network: 'none', memory: 512 * MiB, processes: 64, fileSize: 256 * MiB, openFiles: 1024, tmp: 64 * MiB }
-const backends = {
-  plain: openSandbox('none', { allowUnsandboxed: true }),
-  'in a cell': openSandbox('bubblewrap', { allowUnsandboxed: false }),
+const sandboxes = { plain: openSandbox('none', { allowUnsandboxed: true }), cell: openSandbox('bubblewrap', { allowUnsandboxed: false }) }
+const initialize = '{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"bench","version":"1"}}}\n'
+const commands = {
+  'a small program (cat)': ['cat'],
+  'an empty Node server': ['node', '-e', 'process.stdin.pipe(process.stdout)'],
+  'server-everything': ['npx', '-y', '@modelcontextprotocol/server-everything'],
 }
 
-const tested = await backends['in a cell'].selfTest()
+const tested = await sandboxes.cell.selfTest()
 if (!tested.ok) {
   console.error(`${tested.reason} ${tested.hint}`)
   process.exit(1)
 }
-await starts('true', ['true'])
-await starts('node -e 0', ['node', '-e', '0'])
-await roundTrips()
-await memory()
+for (const [name, command] of Object.entries(commands)) await starts(name, command)
+const targets = [
+  { what: 'round trip, in a cell ÷ plain', value: await roundTrips(), atMost: 1.1, unit: '×' },
+  { what: 'memory of one cell beyond its server', value: await memory(), atMost: 2, unit: ' MiB' },
+]
+for (const { what, value, atMost, unit } of targets) console.log(`${value <= atMost ? 'met   ' : 'MISSED'}  ${what}: ${value.toFixed(2)}${unit} (at most ${atMost}${unit})`)
+process.exitCode = targets.every(({ value, atMost }) => value <= atMost) ? 0 : 1
 
-function open (backend, command) {
-  const mode = backends[backend].name
-  return backends[backend].spawn({ upstream: 'bench', command, directory: process.cwd(), env: {}, sandbox: { ...limits, mode }, protect: [] })
-}
-
-/** Interleaved, so that whatever else the machine does falls on both alike. */
+/** From nothing to the first line of the answer. */
 async function starts (name, command) {
-  const times = { plain: [], 'in a cell': [] }
-  for (let round = 0; round < rounds; round++) {
-    for (const backend of Object.keys(times)) times[backend].push(await timed(async () => await finished(await open(backend, command))))
-  }
-  for (const [backend, values] of Object.entries(times)) say(`start to end, ${name}, ${backend}`, values)
-}
-
-async function finished (cell) {
-  cell.stdin.end()
-  cell.stdout.resume()
-  cell.stderr.resume()
-  return await cell.exited
-}
-
-async function roundTrips () {
-  for (const backend of Object.keys(backends)) {
-    const cell = await open(backend, ['node', '-e', 'process.stdin.pipe(process.stdout)'])
-    const lines = createInterface({ input: cell.stdout })
-    const times = []
-    for (let trip = 0; trip < trips; trip++) {
-      times.push(await timed(async () => {
-        cell.stdin.write('{"jsonrpc":"2.0","id":1,"method":"ping"}\n')
-        await once(lines, 'line')
-      }))
+  const times = { plain: [], cell: [] }
+  for (let round = 0; round < plan.starts; round++) {
+    for (const mode of turns(round)) {
+      const begun = performance.now()
+      const server = await open(mode, command)
+      await server.ask()
+      times[mode].push(performance.now() - begun)
+      await server.end()
     }
-    say(`round trip, ${backend}`, times)
-    cell.kill()
-    await cell.exited
+  }
+  say(`start to first answer, ${name}`, times, 'ms', 1)
+}
+
+/** Blocks of one and the other in turn; the median over all blocks of what a trip took, and of the ratio of neighbours. */
+async function roundTrips () {
+  const servers = { plain: await open('plain', commands['an empty Node server']), cell: await open('cell', commands['an empty Node server']) }
+  const times = { plain: [], cell: [] }
+  for (let block = -2; block < plan.blocks; block++) { // the first two warm up
+    for (const mode of turns(block)) {
+      const begun = performance.now()
+      for (let trip = 0; trip < plan.trips; trip++) await servers[mode].ask()
+      if (block >= 0) times[mode].push((performance.now() - begun) * 1000 / plan.trips)
+    }
+  }
+  for (const server of Object.values(servers)) await server.end()
+  say('round trip of a line', times, 'µs', 0)
+  return median(times.cell.map((cell, block) => cell / times.plain[block]))
+}
+
+/**
+ * What bubblewrap's own processes take (proportional set size: pages that several share count in part), and what this
+ * process, which stands for the gateway, has more for each cell than for each plain child.
+ */
+async function memory () {
+  const own = { plain: [], cell: [] }
+  const wrapped = []
+  for (const mode of ['plain', 'cell', 'plain', 'cell']) { // the first two warm up
+    globalThis.gc?.()
+    const before = process.memoryUsage.rss()
+    const open_ = await Promise.all(Array.from({ length: plan.cells }, async () => await open(mode, ['cat'])))
+    for (const server of open_) await server.ask()
+    own[mode].push((process.memoryUsage.rss() - before) / plan.cells / MiB)
+    if (mode === 'cell') wrapped.push(open_.reduce((sum, { cell }) => sum + [cell.pid, ...descendantsOf(cell.pid)].filter(isBubblewrap).reduce((pss, pid) => pss + pssOf(pid), 0), 0) / plan.cells / MiB)
+    for (const server of open_) await server.end()
+  }
+  const [bubblewrap, gateway] = [wrapped[1], Math.max(0, own.cell[1] - own.plain[1])]
+  console.log(`memory of one cell beyond its server: bubblewrap ${bubblewrap.toFixed(2)} MiB, gateway ${gateway.toFixed(2)} MiB (${plan.cells} cells at once)`)
+  return bubblewrap + gateway
+}
+
+async function open (mode, command) {
+  const sandbox = sandboxes[mode]
+  const cell = await sandbox.spawn({ upstream: 'bench', command, directory: process.cwd(), env: {}, sandbox: { ...limits, mode: sandbox.name }, protect: [] })
+  cell.stderr.resume()
+  const lines = createInterface({ input: cell.stdout })
+  return {
+    cell,
+    ask: async () => {
+      cell.stdin.write(initialize)
+      await once(lines, 'line')
+    },
+    end: async () => {
+      cell.kill()
+      await cell.exited
+    },
   }
 }
 
-async function memory () {
-  const cell = await open('in a cell', ['cat'])
-  cell.stdin.write('up\n')
-  await once(cell.stdout, 'data')
-  const [all, inside] = [usageOf([cell.pid, ...descendantsOf(cell.pid)]), await cell.usage()]
-  console.log(`bubblewrap itself: ${all.processes - inside.processes} processes, ${((all.rssBytes - inside.rssBytes) / MiB).toFixed(2)} MiB`)
-  cell.kill()
-  await cell.exited
+/** Who goes first changes with every round. */
+function turns (round) {
+  return round % 2 === 0 ? ['plain', 'cell'] : ['cell', 'plain']
 }
 
-async function timed (work) {
-  const begun = performance.now()
-  await work()
-  return performance.now() - begun
+function isBubblewrap (pid) {
+  return readFileSync(`/proc/${pid}/comm`, 'utf8') === 'bwrap\n'
 }
 
-function say (name, values) {
-  const sorted = values.toSorted((left, right) => left - right)
-  console.log(`${name.padEnd(36)} min ${sorted[0].toFixed(2)} ms, median ${sorted[sorted.length >> 1].toFixed(2)} ms`)
+function pssOf (pid) {
+  return Number(/^Pss:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))?.[1]) * 1024
+}
+
+function median (values) {
+  return values.toSorted((left, right) => left - right)[values.length >> 1]
+}
+
+function say (name, { plain, cell }, unit, digits) {
+  const figures = [plain, cell].map((values) => `${median(values).toFixed(digits)} (least ${Math.min(...values).toFixed(digits)}) ${unit}`)
+  console.log(`${name}: plain ${figures[0]}, in a cell ${figures[1]}, ${(median(cell) / median(plain)).toFixed(2)}×`)
 }

@@ -95,6 +95,16 @@ t.test('a comparison finds fault with a gateway whose ledger misses a call, and 
   t.strictSame(outcome.absent, { broken: 'no such program' })
 })
 
+t.test('the benchmark of the sandbox measures starts, round trips and memory, and a cell takes less than it may', async (t) => {
+  const child = spawn(process.execPath, [fileURLToPath(bench('sandbox.mjs')), '--quick'], { stdio: ['ignore', 'pipe', 'inherit'] })
+  let printed = ''
+  child.stdout.setEncoding('utf8').on('data', (text: string) => { printed += text })
+  await new Promise((resolve, reject) => { child.once('close', resolve).once('error', reject) })
+  t.match(printed, /^start to first answer, server-everything: plain [\d.]+ .* ms, in a cell [\d.]+ .* ms, [\d.]+×$/m)
+  t.match(printed, /^(met {3}|MISSED) {2}round trip, in a cell ÷ plain: [\d.]+× \(at most 1\.1×\)$/m, 'how fast it was is the machine\'s business here')
+  t.match(printed, /^met {5}memory of one cell beyond its server: 0\.\d+ MiB \(at most 2 MiB\)$/m)
+})
+
 /** A server on loopback that hands each call to `answer`; closed with the test. Gives its URL. */
 async function serve (t: Test, answer: (call: Call, reply: (body: string) => void) => void): Promise<string> {
   const server = http.createServer((request, response) => {
