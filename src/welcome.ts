@@ -1,3 +1,4 @@
+import { shortcomings } from './config/backend.ts'
 import type { Config } from './config/config.ts'
 
 export interface Start {
@@ -17,6 +18,7 @@ export function welcome ({ firstAdmin, sandboxProblems }: Start, config: Config)
     ...admin(firstAdmin),
     ...sandboxProblems.map((problem) => `\n  No sandbox, so upstreams are refused: ${problem}`),
     ...unsandboxed(config),
+    ...weaker(config),
     '',
     'Connect a client:',
     '  npx portcullis token create --user admin --name my-client',
@@ -31,6 +33,12 @@ function admin (first: Start['firstAdmin']): string[] {
   if (first === undefined) return []
   const password = first.generated === undefined ? 'the password of PORTCULLIS_ADMIN_PASSWORD' : `password ${first.generated}   (shown this once)`
   return ['', `  First start: user ${first.name}, ${password}`]
+}
+
+/** A backend that gives less than the default says what, at every start. */
+function weaker (config: Config): string[] {
+  return [...config.upstreams.values()].filter(({ remote, sandbox }) => remote === undefined && sandbox.mode !== 'none' && shortcomings[sandbox.mode].length > 0)
+    .map(({ name, sandbox }) => `\n  ${name} is confined by ${sandbox.mode}. Under it, and not under bubblewrap, the server ${shortcomings[sandbox.mode].join('; ')}.`)
 }
 
 /** Never silent: a server without a sandbox can read and change whatever the gateway can. */

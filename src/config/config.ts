@@ -123,9 +123,14 @@ export interface RemoteSpec {
   readonly private: readonly string[]
 }
 
+/** How a server is confined. */
+export type SandboxMode = 'bubblewrap' | 'landlock' | 'docker' | 'seatbelt' | 'none'
+
 /** Sizes in bytes. */
 export interface SandboxSpec {
-  readonly mode: 'bubblewrap' | 'none'
+  readonly mode: SandboxMode
+  /** The container image, with `docker` and only then. */
+  readonly image?: string
   readonly read: readonly Grant[]
   readonly write: readonly Grant[]
   readonly network: 'none' | NetworkSpec

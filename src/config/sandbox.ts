@@ -3,6 +3,7 @@ import { homedir } from 'node:os'
 import { basename, dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
+import { checkBackend } from './backend.ts'
 import { collision, sourceProblem, targetProblem } from './grants.ts'
 import type { Access, GrantContext } from './grants.ts'
 import { readNetwork } from './network.ts'
@@ -31,8 +32,10 @@ export function readSandbox (raw: RawUpstream['sandbox'], path: Path, around: Su
     memory: parseSize(given.memory ?? defaults.sandbox.memory),
     fileSize: parseSize(given.file_size ?? defaults.sandbox.file_size),
     tmp: parseSize(given.tmp ?? defaults.sandbox.tmp),
+    ...(given.image === undefined ? {} : { image: given.image }),
   }
   refuseTooSmall(spec, path, around)
+  checkBackend(given, spec, path, around)
   if (spec.mode === 'none') checkUnsandboxed(raw, given, path, around)
   return spec
 }

@@ -41,7 +41,8 @@ const timeouts = mapping({}, {
 const sandbox = Type.Union([
   Type.Literal('none', { description: 'No sandbox. Refused unless the gateway is started with --allow-unsandboxed.' }),
   mapping({}, {
-    mode: choice(['bubblewrap', 'none'], 'How the server is confined. "none" is refused unless the gateway is started with --allow-unsandboxed.', defaults.sandbox.mode),
+    mode: choice(['bubblewrap', 'landlock', 'docker', 'seatbelt', 'none'], 'What confines the server. Never chosen for you: docs/sandbox.md says what the others do not give. "none" is refused unless the gateway is started with --allow-unsandboxed.', defaults.sandbox.mode),
+    image: text('the name of a container image', 'The image that the command runs in, with mode: docker. It is never downloaded by the gateway.'),
     read: grants('What the server may read.'),
     write: grants('What the server may read and write.'),
     network: Type.Union([

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, lstatSync, openSync, readlinkSync } from 'node:fs'
+import { closeSync, openSync } from 'node:fs'
 import { innerSocket } from './bridge.ts'
 import { ProcessCell } from './cell.ts'
 import type { Cell, CellSpec } from './cell.ts'
@@ -12,20 +12,40 @@ import type { OpenMount } from './grants.ts'
 import type { Host } from './host.ts'
 import { planCell } from './plan.ts'
 import type { Plan } from './plan.ts'
+import type { Backend } from './proven.ts'
 import { bwrapOptions, limitOptions, syntheticFiles } from './recipe.ts'
-import type { SystemPart } from './recipe.ts'
 import { SandboxError } from './sandbox-error.ts'
-import { isKnownMachine, seccompFilter } from './seccomp.ts'
+import { seccompFilter } from './seccomp.ts'
+import { selfTest } from './self-test.ts'
 import { dropRights, needsStage, nobody, stagedPath, stageOptions } from './stage.ts'
+import { filteredMachine, requirePlatform, systemParts } from './system.ts'
+import { findTools } from './tools.ts'
 import type { Tools } from './tools.ts'
-import type { Watchdog } from './watchdog.ts'
+import { Watchdog } from './watchdog.ts'
+
+/** Namespaces, limits and a system call filter on Linux: the default. */
+export function bubblewrapBackend (host: Host): Backend {
+  const watchdog = new Watchdog()
+  let tools: Promise<Tools> | undefined
+  const spawn = async (spec: CellSpec): Promise<Cell> => {
+    requirePlatform('linux', 'Run the gateway in a Linux container or virtual machine.')
+    return await spawnConfined(spec, await (tools ??= findTools(host.tool)), host, watchdog)
+  }
+  return {
+    spawn,
+    test: async () => {
+      tools = undefined
+      return await selfTest('bubblewrap', spawn)
+    },
+  }
+}
 
 /**
  * Starts one upstream inside bubblewrap. Must be called on the main thread: the kernel ties the life of the cell to the
  * thread that spawned it.
  * @throws SandboxError when the command, a grant or the host does not allow it
  */
-export async function spawnConfined (spec: CellSpec, tools: Tools, host: Host, watchdog: Watchdog): Promise<Cell> {
+async function spawnConfined (spec: CellSpec, tools: Tools, host: Host, watchdog: Watchdog): Promise<Cell> {
   const plan = planCell(spec, host)
   const opened: OpenMount[] = []
   const nothing = openSync('/dev/null', 'r+')
@@ -92,21 +112,8 @@ async function settle (spec: CellSpec, child: ChildProcess, wiring: Wiring, stat
 let program: Buffer | undefined
 
 function filter (): Buffer {
-  if (!isKnownMachine(process.arch)) throw new SandboxError(`There is no system call filter for this machine (${process.arch}).`, 'Run the gateway on x64 or arm64.')
-  program ??= seccompFilter(process.arch)
+  program ??= seccompFilter(filteredMachine())
   return program
-}
-
-let parts: readonly SystemPart[] | undefined
-
-/** /usr, and the places that are links into it on most systems and directories of their own on some. */
-function systemParts (): readonly SystemPart[] {
-  parts ??= ['/usr', '/bin', '/sbin', '/lib', '/lib32', '/lib64', '/libx32'].flatMap((path) => {
-    const stats = lstatSync(path, { throwIfNoEntry: false })
-    if (stats === undefined) return []
-    return [stats.isSymbolicLink() ? { path, link: readlinkSync(path) } : { path }]
-  })
-  return parts
 }
 
 function nulSeparated (options: readonly string[]): string {

@@ -43,6 +43,8 @@ export interface Cell {
   /** Kills everything in it at once. */
   kill (): void
   usage (): Promise<Usage>
+  /** What this backend does not hold it to, in words; absent when it holds it to everything. */
+  readonly lacks?: readonly string[]
 }
 
 /** How one backend reaches into its cells. */
@@ -67,11 +69,13 @@ export class ProcessCell implements Cell {
   readonly stdout: Readable
   readonly stderr: Readable
   readonly exited: Promise<Exit>
+  readonly lacks?: readonly string[]
   readonly #hold: Hold
   #ended = false
   #verdict: Pick<Exit, 'reason' | 'detail'> = {}
 
-  constructor (pipes: Pipes, child: ChildProcess, hold: Hold) {
+  constructor (pipes: Pipes, child: ChildProcess, hold: Hold, lacks: readonly string[] = []) {
+    if (lacks.length > 0) this.lacks = lacks
     this.pid = pipes.pid
     this.stdin = pipes.stdin
     this.stdout = pipes.stdout

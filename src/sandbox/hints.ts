@@ -5,6 +5,10 @@ const hints: readonly (readonly [pattern: RegExp, hint: string])[] = [
   [/Can't mount proc|\/proc\/sys\/user\/max_user_namespaces: (Read-only|Permission)/i, 'This container hides parts of /proc. Start it with --security-opt systempaths=unconfined, as docker-compose.yml does.'],
   [/(No permissions to create( a)? new namespace|Creating new namespace failed: (Operation not permitted|Permission denied)|setting up uid map: Operation not permitted)/i, 'This host or container does not let programs create namespaces. In Docker, start the container with --security-opt seccomp=docker/seccomp.json --security-opt systempaths=unconfined, as docker-compose.yml does; elsewhere: sysctl kernel.unprivileged_userns_clone=1'],
   [/Creating new namespace failed: (No space left on device|Resource temporarily unavailable|Invalid argument)/i, 'The kernel has no user namespaces left, or none at all: sysctl user.max_user_namespaces=28633, and build the kernel with CONFIG_USER_NS.'],
+  [/landlock.*: (Function not implemented|Operation not supported)/i, 'The kernel has no Landlock, or it is switched off: Linux 5.13 or newer, with landlock among lsm= on its command line.'],
+  [/(Cannot connect to the Docker daemon|failed to connect to the docker API|docker\.sock: connect: no such file)/i, 'Start the Docker engine (systemctl start docker), or use mode: bubblewrap, which needs none.'],
+  [/permission denied[^\n]*docker/i, 'The gateway\'s user may not use the Docker engine. Whoever may, is root on this host: think twice before you let it (usermod -aG docker).'],
+  [/(No such image|Unable to find image)/i, 'Nothing is downloaded when an upstream starts: run docker pull with the image once.'],
   [/Unexpected capabilities but not setuid/i, 'The gateway was started with ambient capabilities; start it without (no AmbientCapabilities= in its systemd unit).'],
   [/(Failed to make .* slave|Failed to mount tmpfs|setresuid|setpriv): .*(Operation not permitted|Permission denied)/i, 'The gateway runs as root without the rights to prepare a cell. Run it as an ordinary user, and keep programs and grants where that user can read them.'],
 ]

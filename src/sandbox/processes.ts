@@ -17,6 +17,11 @@ export function descendantsOf (pid: number): number[] {
   return childrenOf(pid).flatMap((child) => [child, ...descendantsOf(child)])
 }
 
+/** The processes of a process group, wherever they hang in the tree. */
+export function membersOf (group: number): number[] {
+  return list('/proc').filter((name) => /^\d+$/.test(name)).map(Number).filter((pid) => fieldsOf(pid)[2] === `${group}`)
+}
+
 /** What these processes use now; those that are gone count nothing. */
 export function usageOf (pids: readonly number[]): Usage {
   const each = pids.map(usageOfOne)

@@ -1,10 +1,9 @@
 import type { SandboxSpec } from '../config/config.ts'
+import { harmlessEtc } from './system.ts'
+import type { SystemPart } from './system.ts'
 
 /** What is shown of the host: by descriptor where bwrap can bind one, else by path. */
 export interface Bind { readonly from: number | string, readonly target: string, readonly write: boolean }
-
-/** A part of the system: shown as it is, or as the link that it is. */
-export type SystemPart = { readonly path: string, readonly link: string } | { readonly path: string }
 
 /** Everything the bubblewrap command line of one cell depends on. */
 export interface Recipe {
@@ -59,12 +58,6 @@ export function limitOptions (sandbox: SandboxSpec, runtime: { dataSlack: number
   ]
 }
 
-/** Parts of /etc that programs need and that say nothing about this host's people or secrets. */
-const etc = [
-  'ld.so.cache', 'ld.so.conf', 'ld.so.conf.d', 'ssl/certs', 'ssl/openssl.cnf', 'ca-certificates', 'pki/tls/certs',
-  'pki/ca-trust/extracted', 'localtime', 'alternatives', 'mime.types',
-]
-
 /** Every namespace by name: --unshare-all only tries a user namespace, and goes on without. */
 function namespaces (options: ReadonlySet<string>): string[] {
   return [
@@ -78,7 +71,7 @@ function namespaces (options: ReadonlySet<string>): string[] {
 function systemMounts (parts: readonly SystemPart[]): string[] {
   return [
     ...parts.flatMap((part) => 'link' in part ? ['--symlink', part.link, part.path] : ['--ro-bind', part.path, part.path]),
-    ...etc.flatMap((name) => ['--ro-bind-try', `/etc/${name}`, `/etc/${name}`]),
+    ...harmlessEtc.flatMap((path) => ['--ro-bind-try', path, path]),
   ]
 }
 

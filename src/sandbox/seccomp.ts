@@ -1,11 +1,12 @@
-import { absent, forbidden, judged, numberOf } from './syscalls.ts'
+import { absent, forbidden, judged, leaving, numberOf } from './syscalls.ts'
 import type { Machine } from './syscalls.ts'
 
 /**
  * The seccomp filter of a cell as classic BPF in the machine's byte order, ready for bwrap's --seccomp.
  * Everything is allowed but what the tables name; another machine's calls kill; calls newer than the tables do not exist.
+ * @param options.alone what namespaces hold is held here where there are none: no sockets, and nobody leaves the process group
  */
-export function seccompFilter (machine: Machine): Buffer {
+export function seccompFilter (machine: Machine, { alone = false } = {}): Buffer {
   return assemble([
     load(offset.arch), unlessEqual(auditArch[machine], killProcess),
     load(offset.number),
@@ -13,6 +14,7 @@ export function seccompFilter (machine: Machine): Buffer {
     ifAtLeast(newestKnown + 1, errno(ENOSYS)),
     ...refuse(absent, machine, errno(ENOSYS)),
     ...refuse(forbidden, machine, errno(EPERM)),
+    ...(alone ? [...refuse({ socket: judged.socket }, machine, errno(EAFNOSUPPORT)), ...refuse(leaving, machine, done)] : []),
     ...Object.keys(judges).flatMap((name) => judge(name as keyof typeof judged, machine)),
     answer(allow),
   ].flat())
@@ -32,6 +34,8 @@ const EAFNOSUPPORT = 97
 const newestKnown = 470
 const x32Bit = 0x40000000
 const allow = 0x7fff0000
+/** The call is not made, and says that it was. */
+const done = 0x00050000
 const killProcess = 0x80000000
 const auditArch: Record<Machine, number> = { x64: 0xc000003e, arm64: 0xc00000b7 }
 /** struct seccomp_data: int nr; __u32 arch; __u64 instruction_pointer; __u64 args[6]. Low halves come first on both machines. */

@@ -1,8 +1,9 @@
 import { statSync } from 'node:fs'
 import { ancestors } from './host.ts'
 import type { OpenMount, Owner } from './grants.ts'
-import type { Bind, SystemPart } from './recipe.ts'
+import type { Bind } from './recipe.ts'
 import { SandboxError } from './sandbox-error.ts'
+import type { SystemPart } from './system.ts'
 import type { Tools } from './tools.ts'
 
 /** Whom cells run as when the gateway is root: the kernel must never see a cell's process as its own uid 0. */

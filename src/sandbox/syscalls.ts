@@ -105,6 +105,12 @@ export const forbidden = {
   set_mempolicy_home_node: [450, 450],
 } as const satisfies Record<string, Numbers>
 
+/** Ways out of a process group; programs that cannot take them mostly fail, so they are told that it was done. */
+export const leaving = {
+  setsid: [112, 157],
+  setpgid: [109, 154],
+} as const satisfies Record<string, Numbers>
+
 /** The number of a call on `machine`; undefined where the machine has no such call. */
 export function numberOf ([x64, arm64]: Numbers, machine: Machine): number | undefined {
   return (machine === 'x64' ? x64 : arm64) ?? undefined

@@ -33,6 +33,29 @@ export async function findTools (lookup: Lookup): Promise<Tools> {
   return { bwrap, prlimit, choom: lookup('choom'), setpriv: lookup('setpriv'), options }
 }
 
+/** What `mode: landlock` needs: a setpriv that knows Landlock, and the programs around it. */
+export interface LandlockTools {
+  readonly setpriv: string
+  readonly prlimit: string
+  readonly choom: string | undefined
+}
+
+/**
+ * Finds what a cell of `mode: landlock` needs.
+ * @throws SandboxError naming what is missing or too old
+ */
+export async function findLandlockTools (lookup: Lookup): Promise<LandlockTools> {
+  const setpriv = lookup('setpriv')
+  if (setpriv === undefined) throw missing('setpriv', 'util-linux')
+  const prlimit = lookup('prlimit')
+  if (prlimit === undefined || !prlimit.startsWith('/usr/')) throw missing('prlimit below /usr', 'util-linux')
+  const options = await optionsOf(setpriv)
+  if (!['--landlock-access', '--landlock-rule', '--seccomp-filter'].every((option) => options.has(option))) {
+    throw new SandboxError(`${setpriv} is too old for mode: landlock: it does not know --landlock-access.`, 'Install util-linux 2.41 or newer (Debian 13 has it), or use mode: bubblewrap.')
+  }
+  return { setpriv, prlimit, choom: lookup('choom') }
+}
+
 /** Looks programs up along `path` (colon-separated; relative directories do not count). */
 export function lookupOn (path: string): Lookup {
   return (program) => path.split(':')
@@ -54,12 +77,12 @@ export function isExecutable (path: string): boolean {
 const required = ['--args', '--size', '--perms', '--clearenv', '--ro-bind-data', '--seccomp', '--json-status-fd', '--die-with-parent', '--remount-ro', '--unshare-cgroup-try']
 const helpTimeoutMs = 10_000
 
-async function optionsOf (bwrap: string): Promise<ReadonlySet<string>> {
+async function optionsOf (program: string): Promise<ReadonlySet<string>> {
   try {
-    const { stdout } = await promisify(execFile)(bwrap, ['--help'], { env: {}, timeout: helpTimeoutMs })
+    const { stdout } = await promisify(execFile)(program, ['--help'], { env: {}, timeout: helpTimeoutMs })
     return new Set(stdout.match(/--[a-z][a-z0-9-]*/g))
   } catch (error) {
-    throw new SandboxError(`${bwrap} --help does not work: ${error instanceof Error ? error.message : String(error)}.`, undefined, error)
+    throw new SandboxError(`${program} --help does not work: ${error instanceof Error ? error.message : String(error)}.`, undefined, error)
   }
 }
 

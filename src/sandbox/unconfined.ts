@@ -3,8 +3,9 @@ import { once } from 'node:events'
 import { homedir, tmpdir } from 'node:os'
 import { resolve } from 'node:path'
 import { ProcessCell } from './cell.ts'
-import type { Cell, CellSpec, Hold } from './cell.ts'
+import type { Cell, CellSpec } from './cell.ts'
 import { resolveCommand } from './command.ts'
+import { groupHold, signalGroup } from './group.ts'
 import type { Host } from './host.ts'
 import { checkEnvironment } from './plan.ts'
 import { descendantsOf, usageOf } from './processes.ts'
@@ -31,24 +32,8 @@ export async function spawnUnconfined (spec: CellSpec, host: Host, path: string)
   }
   const { stdin, stdout, stderr, pid } = child
   if (pid === undefined) throw new SandboxError(`${file} could not be started.`)
-  return new ProcessCell({ pid, stdin, stdout, stderr }, child, groupHold(pid))
-}
-
-function groupHold (pid: number): Hold {
-  return {
-    kill: () => { signalGroup(pid, 'SIGKILL') },
+  return new ProcessCell({ pid, stdin, stdout, stderr }, child, groupHold(pid, {
     terminate: () => { signalGroup(pid, 'SIGTERM') },
-    isEmpty: () => !signalGroup(pid, 0),
     measure: () => usageOf([pid, ...descendantsOf(pid)]),
-    explain: () => Promise.resolve({}),
-  }
-}
-
-/** False when the group has no process left. */
-function signalGroup (group: number, signal: 'SIGKILL' | 'SIGTERM' | 0): boolean {
-  try {
-    return process.kill(-group, signal)
-  } catch {
-    return false
-  }
+  }))
 }

@@ -22,7 +22,7 @@ export function supervisorEvents ({ log, ledger, metrics, onNotification, onStar
     notification: onNotification,
     started (instance, milliseconds) {
       const { upstream, owner, era, cell } = instance
-      log.info({ upstream, owner, era, pid: cell.pid, milliseconds }, 'upstream started')
+      log.info({ upstream, owner, era, pid: cell.pid, milliseconds, ...(cell.lacks === undefined ? {} : { lacks: cell.lacks }) }, 'upstream started')
       note(upstream, owner, 'ok', { event: 'start', era, pid: cell.pid, milliseconds })
       onStarted(instance)
     },
