@@ -86,9 +86,9 @@ function slice (chain: string, after: number, head: number, rows: number) {
 const asWritten = sql.raw(`(select row(e.ts, ${names.split(', ').map(name => `e.${name}`).join(', ')}) is not distinct from row(r.ts, ${names.split(', ').map(name => `r.${name}`).join(', ')})
   from json_to_record(e.body) as r(ts timestamptz, ${columns.join(', ')}))`)
 
-/** Numbers of the chain beyond its head: nothing that the gateway wrote. */
-export async function beyondHead (db: Db, chain: string, head: number): Promise<number | undefined> {
-  const { rows } = await sql<{ seq: number }>`select seq::float8 as seq from ledger.event where chain_id = ${chain} and (seq > ${head} or seq < 1) order by seq limit 1`.execute(db)
+/** The first number that is none of the chain's: beyond its head, or among those that retention took. */
+export async function outsideChain (db: Db, chain: string, pruned: number, head: number): Promise<number | undefined> {
+  const { rows } = await sql<{ seq: number }>`select seq::float8 as seq from ledger.event where chain_id = ${chain} and (seq > ${head} or seq <= ${pruned}) order by seq limit 1`.execute(db)
   return rows[0]?.seq
 }
 

@@ -64,6 +64,13 @@ export function connectLazily (url: string, log: Log | undefined, connections: n
   return { db, pool, close: async () => await endPool(db, pool) }
 }
 
+/** The same for work that takes as long as it takes: statements have no limit. */
+export function connectPatiently (url: string, log: Log | undefined): Pick<Database, 'db' | 'pool' | 'close'> {
+  const pool = openPool(url, log, 2, {})
+  const db = new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) })
+  return { db, pool, close: async () => await endPool(db, pool) }
+}
+
 /** How long a server may take to accept connections before we give up. */
 const REACH_MS = 10_000
 
@@ -75,7 +82,15 @@ async function endPool (db: Kysely<Schema>, pool: pg.Pool): Promise<void> {
 
 const CONNECTIONS = 10
 
-function openPool (url: string, log: Log | undefined, max: number): pg.Pool {
+/** How long, in milliseconds, one statement may take. */
+const usual = {
+  statement_timeout: 30_000,
+  // The client's own limit, for a server that does not answer at all.
+  query_timeout: 40_000,
+  idle_in_transaction_session_timeout: 30_000,
+}
+
+function openPool (url: string, log: Log | undefined, max: number, limits: Partial<typeof usual> = usual): pg.Pool {
   const pool = new pg.Pool({
     connectionString: url,
     application_name: 'portcullis',
@@ -83,10 +98,7 @@ function openPool (url: string, log: Log | undefined, max: number): pg.Pool {
     connectionTimeoutMillis: 5_000,
     idleTimeoutMillis: 30_000,
     keepAlive: true,
-    statement_timeout: 30_000,
-    // The client's own limit, for a server that does not answer at all.
-    query_timeout: 40_000,
-    idle_in_transaction_session_timeout: 30_000,
+    ...limits,
   })
   // An idle connection that breaks is reported here; without a listener it would end the process.
   pool.on('error', (err: Error) => { if (!pool.ending) log?.warn({ err }, 'a database connection was lost') })

@@ -34,6 +34,7 @@ import { createCaptures } from './ledger/capture.ts'
 import { createGuards } from './guard/guards.ts'
 import { openMasterKey } from './identity/master-key.ts'
 import { auditIdentity } from './ledger/identity-events.ts'
+import { openSteward } from './ledger/keeping/steward.ts'
 import { ledgerSeed } from './ledger/keys.ts'
 import { openLedger } from './ledger/ledger.ts'
 import type { Ledger } from './ledger/ledger.ts'
@@ -79,6 +80,7 @@ export async function openGateway (config: Config, log: Log): Promise<Gateway> {
     const watch = own(watchDatabase(database.pool))
     const sinks = own(openSinks(config.audit.sinks, { database, log }))
     const ledger = own(openLedger({ data: config.data, database, obstacle: () => sinks.obstacle, thread: { url: database.url }, seed: ledgerSeed(config.data), audit: config.audit, log }))
+    own(openSteward({ ...config, url: database.url, database, log }))
     const cells = openCells(config)
     const app = createApp(config, log)
     closers.unshift(() => app.close())

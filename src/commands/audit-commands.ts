@@ -3,9 +3,12 @@ import { loadConfig } from '../config/config.ts'
 import { auditSearch, auditShow, auditTail } from './audit.ts'
 import type { SearchOptions } from './audit.ts'
 import { exportCommands } from './audit-export.ts'
+import { holdCommands } from './audit-hold.ts'
+import { keepingCommands } from './audit-keeping.ts'
 import { payloadCommands } from './audit-payload.ts'
-import { auditKey, auditProve, auditVerify, verifyProof } from './audit-verify.ts'
+import { auditKey, auditProve, auditVerify, verifyArchives, verifyProof } from './audit-verify.ts'
 import type { VerifyOptions } from './audit-verify.ts'
+import { collect } from './options.ts'
 import { inSession } from './session.ts'
 import type { CommandContext } from './session.ts'
 
@@ -51,6 +54,8 @@ export function auditCommands (context: CommandContext): Command {
     })
   exportCommands(audit, context)
   payloadCommands(audit, context)
+  keepingCommands(audit, context)
+  holdCommands(audit, context)
   return withProofs(audit, context)
 }
 
@@ -61,6 +66,7 @@ function withProofs (audit: Command, context: CommandContext): Command {
     .description('prove that nothing was edited, removed, moved or cut off')
     .option('--since <time>', 'take what was signed before as it was signed: 7d or 2026-01-31')
     .option('--anchor <place>', 'compare with the signatures kept at this address, or in this file')
+    .option('--archive <place>', 'an archive, or a directory of archives: they and the ledger must have every record (repeatable)', collect, [])
     .option('--key <file>', 'public key of another gateway on the same database (repeatable)', collect, [])
     .option('--json', 'for scripts')
     .addOption(configOption())
@@ -77,15 +83,15 @@ function withProofs (audit: Command, context: CommandContext): Command {
     .description('check such a proof')
     .requiredOption('--key <file>', 'public key, as `audit key` prints it (repeatable)', collect, [])
     .action((file: string, { key }: { key: string[] }) => { process.exitCode = verifyProof(file, key, out) })
+  audit.command('verify-archive <files...>')
+    .description('check archives without a database')
+    .requiredOption('--key <file>', 'public key, as `audit key` prints it (repeatable)', collect, [])
+    .action(async (files: string[], { key }: { key: string[] }) => { process.exitCode = await verifyArchives(files, key, out) })
   audit.command('key')
     .description('print the public key of this gateway\'s signatures')
     .addOption(configOption())
     .action(({ config }: Common) => auditKey(loadConfig(env, { file: config, allowUnsandboxed: true }).data, out))
   return audit
-}
-
-function collect (value: string, all: string[]): string[] {
-  return [...all, value]
 }
 
 /** Ctrl-C ends a following tail properly, so that what was opened is closed. */

@@ -7,7 +7,7 @@ import { openMasterKey } from '../identity/master-key.ts'
 import { findUser } from '../identity/users.ts'
 import { PayloadKeys } from '../ledger/payload-keys.ts'
 import { forgetPayloads, readPayloads } from '../ledger/payloads.ts'
-import type { Reader } from '../ledger/payloads.ts'
+import type { Actor } from '../ledger/on-record.ts'
 import { jsonOf, printable } from './printable.ts'
 import { sessionAction } from './session.ts'
 import type { CommandContext, CommandSession } from './session.ts'
@@ -62,6 +62,6 @@ function readingOf ({ database, ledger, config }: PayloadCommand): { database: P
   return { database, ledger, keys: new PayloadKeys(database.db, openMasterKey(config.data)) }
 }
 
-function here (): Reader {
+export function here (): Actor {
   return { source: 'cli', account: userInfo().username }
 }

@@ -1,8 +1,13 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, readdirSync, statSync } from 'node:fs'
+import { join } from 'node:path'
 
+import { chainRows } from '../../db/chain-rows.ts'
 import { readAnchor } from '../ledger/anchor.ts'
 import { signerOf } from '../ledger/checkpoint.ts'
 import { linesOf, readCheckpointFiles } from '../ledger/checkpoint-file.ts'
+import { checkArchive } from '../ledger/keeping/check-archive.ts'
+import type { CheckedArchive } from '../ledger/keeping/check-archive.ts'
+import { findGaps } from '../ledger/keeping/covered.ts'
 import { ledgerSeed, readKeys, trustedKeys } from '../ledger/keys.ts'
 import { checkProof, proveRecord } from '../ledger/proof.ts'
 import type { Source } from '../ledger/verify/evidence.ts'
@@ -20,22 +25,52 @@ export interface VerifyOptions {
   readonly anchor?: string | undefined
   /** Files with public keys of other gateways. */
   readonly key?: readonly string[] | undefined
+  /** Archives, or directories of them. */
+  readonly archive?: readonly string[] | undefined
   readonly json?: boolean | undefined
 }
 
 /** `audit verify`: is everything as it was written? Returns the exit code: 1 when something is not. */
-export async function auditVerify ({ database, out, config }: VerifyCommand, { since, anchor, key = [], json }: VerifyOptions, now: number = Date.now()): Promise<number> {
+export async function auditVerify ({ database, out, config }: VerifyCommand, { since, anchor, key = [], archive = [], json }: VerifyOptions, now: number = Date.now()): Promise<number> {
   const sources: Source[] = [{ name: 'The file of checkpoints', lines: readCheckpointFiles(config.data) }]
   if (anchor !== undefined) sources.push({ name: 'The anchor', lines: await readFrom(anchor) })
-  const verified = await verifyLedger({ database, keys: trustedKeys(config.data, key), sources, since: readTime('--since', since, now) })
-  const { findings, chains, records, checkpoints, unsigned } = verified
-  if (json === true) out(`${JSON.stringify({ intact: findings.length === 0, ...verified })}\n`)
+  const keys = trustedKeys(config.data, key)
+  const verified = await verifyLedger({ database, keys, sources, since: readTime('--since', since, now) })
+  const archives = await checkAll(archive.flatMap(filesIn), keys)
+  const gaps = archive.length === 0 ? [] : findGaps(await chainRows(database.db), archives)
+  const findings = [...verified.findings, ...archives.flatMap(({ finding }) => finding ?? []), ...gaps]
+  const { chains, records, checkpoints, unsigned } = verified
+  if (json === true) out(`${JSON.stringify({ intact: findings.length === 0, ...verified, archives: archives.map(({ file, records }) => ({ file, records })), findings })}\n`)
   else {
     for (const { flaw, chain, node, text } of findings) out(`${flaw.toUpperCase()}  ${printable(node)} ${printable(chain)}\n    ${printable(text)}\n`)
     out(`${findings.length === 0 ? 'Intact' : 'NOT INTACT'}: ${records} records of ${chains} chains were read, ${checkpoints} signatures compared.\n`)
+    if (archive.length > 0) out(archiveLine(archives))
     if (unsigned > 0) out(`${unsigned} of the newest records are not signed yet.\n`)
   }
   return findings.length === 0 ? 0 : 1
+}
+
+/** `audit verify-archive`: needs neither a database nor a configuration. Returns the exit code: 1 when one is not as it was written. */
+export async function verifyArchives (files: readonly string[], keyFiles: readonly string[], out: (text: string) => void): Promise<number> {
+  const archives = await checkAll(files, readKeys(keyFiles))
+  for (const { finding } of archives) if (finding !== undefined) out(`${finding.flaw.toUpperCase()}  ${printable(finding.text)}\n`)
+  out(archiveLine(archives))
+  return archives.every(({ finding }) => finding === undefined) ? 0 : 1
+}
+
+async function checkAll (files: readonly string[], keys: ReturnType<typeof readKeys>): Promise<CheckedArchive[]> {
+  const checked: CheckedArchive[] = []
+  for (const file of files) checked.push(await checkArchive(file, keys))
+  return checked
+}
+
+function filesIn (place: string): string[] {
+  return statSync(place).isDirectory() ? readdirSync(place).filter(name => name.endsWith('.jsonl.gz')).sort().map(name => join(place, name)) : [place]
+}
+
+function archiveLine (archives: readonly CheckedArchive[]): string {
+  const bad = archives.filter(({ finding }) => finding !== undefined).length
+  return `${archives.length} archives with ${archives.reduce((sum, { records }) => sum + records, 0)} records were read, ${bad === 0 ? 'all of them as they were written' : `${bad} of them NOT INTACT`}.\n`
 }
 
 /** `audit prove`: a proof of each thing that was written under a record id, as one JSON document. */

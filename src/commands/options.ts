@@ -14,3 +14,8 @@ export function readChoice (flag: string, text: string | undefined, choices: rea
   if (text === undefined || choices.includes(text)) return text
   throw new Error(`${flag} ${JSON.stringify(text)} is not one of ${choices.join(', ')}.${didYouMean(text, choices)}`)
 }
+
+/** For an option that may be given several times. */
+export function collect (value: string, all: string[]): string[] {
+  return [...all, value]
+}

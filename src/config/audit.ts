@@ -28,7 +28,18 @@ export function readAudit (raw: RawConfig['audit'], around: Surroundings): Audit
     spoolMax,
     checkpointEvery: parseDuration(raw?.checkpoint_every ?? defaults.audit.checkpoint_every),
     anchor: raw?.anchor,
+    retention: readRetention(raw, around),
+    archive: raw?.archive === undefined ? undefined : resolve(around.directory, raw.archive),
   }
+}
+
+const leastRetention = parseDuration('1d')
+
+function readRetention (raw: RawConfig['audit'], { report }: Surroundings): number | undefined {
+  if (raw?.retention === undefined) return undefined
+  const retention = parseDuration(raw.retention)
+  if (retention < leastRetention) report.problem(['audit', 'retention'], 'must be at least 1d')
+  return retention
 }
 
 function readRedact (raw: RawConfig['audit'], { report }: Surroundings): string[] {

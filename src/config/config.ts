@@ -209,6 +209,10 @@ export interface AuditSpec {
   readonly checkpointEvery: number
   /** Where signed heads go beside the database and the file. */
   readonly anchor: string | undefined
+  /** Milliseconds records are kept; undefined: for ever. */
+  readonly retention: number | undefined
+  /** Absolute path of the directory where what retention takes out is archived. */
+  readonly archive: string | undefined
 }
 
 /** A place outside that gets every attempt. */

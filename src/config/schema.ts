@@ -160,6 +160,8 @@ const audit = mapping({}, {
   max_outage: duration('How long calls go on while the database is away; the records wait on the disk.', defaults.audit.max_outage),
   spool_max: size('How much may wait on the disk.', defaults.audit.spool_max),
   checkpoint_every: duration('How long records may lie in the database before a signature covers them.', defaults.audit.checkpoint_every),
+  retention: duration('How long records are kept; what is older goes, whole months at a time. Absent: for ever.'),
+  archive: text('a directory', 'Where every month is archived before retention takes it out.'),
   anchor: Type.String({ title: 'an http:// or https:// address', pattern: '^https?://', description: 'A place outside the reach of whoever runs the database: takes each signed head as a POST, and gives them all back for a GET, one a line.' }),
 }, 'a mapping')
 

@@ -36,6 +36,6 @@ export function size (description: string, fallback: string) {
   return Type.Union([Type.Integer({ minimum: 1 }), Type.String({ pattern: sizePattern })], { title: 'a size such as 64KiB, 512MiB, 1GiB or a number of bytes', description, default: fallback })
 }
 
-export function duration (description: string, fallback: string) {
-  return Type.String({ pattern: durationPattern, title: 'a duration such as 500ms, 30s, 10m, 1h or 400d', description, default: fallback })
+export function duration (description: string, fallback?: string) {
+  return Type.String({ pattern: durationPattern, title: 'a duration such as 500ms, 30s, 10m, 1h or 400d', description, ...(fallback === undefined ? {} : { default: fallback }) })
 }

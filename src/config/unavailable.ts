@@ -5,7 +5,6 @@ interface Row { readonly path: readonly string[], readonly sentence: string, rea
 /** What the design of the file foresees and this version does not do: refused by name, so that nobody relies on it. `*` is any one step. */
 const rows: readonly Row[] = [
   { path: ['guards', 'secrets'], sentence: 'secret detection is not available in this version; add patterns to "guards.deny", and argument names to "audit.redact"' },
-  { path: ['audit', 'retention'], sentence: 'automatic retention is not available in this version; records stay until they are removed from the database' },
   { path: ['audit', 'on_failure'], sentence: 'calls that cannot be recorded are always refused in this version; write "on_failure: deny" or leave it out', when: (value) => value === 'allow' },
 ]
 

@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads'
 
-import type { Log } from '../log.ts'
+import type { Log } from '../../db/connect.ts'
 import type { Shipping, ShippingFacts, ShippingPlan } from './shipping.ts'
 import type { Progress } from './spool.ts'
 

@@ -211,7 +211,6 @@ test('deny patterns that cannot be compiled, or would refuse everything, are ref
 test('what this version does not do is refused by name, never accepted and ignored', async (t) => {
   expectOne(t, {
     'secret detection': ['…guards: { secrets: redact }', '2:11 guards: secret detection is not available in this version'],
-    retention: ['…audit: { retention: 400d }', '2:10 audit: automatic retention is not available in this version'],
     'calls without a record': ['…audit: { on_failure: allow }', '2:22 audit.on_failure: calls that cannot be recorded are always refused in this version'],
   })
 })

@@ -35,27 +35,30 @@ export interface Verified {
 const SIGNED_WITHIN = 3_600_000
 
 /** Reads everything the ledger holds, on one unchanging view of it, and says what does not fit. */
-export async function verifyLedger ({ database, keys, sources, since }: VerifyOptions): Promise<Verified> {
-  return await withSnapshot(database.db, async (db) => {
-    const evidence = gatherEvidence([{ name: 'The database', lines: await checkpointLines(db) }, ...sources], keys)
-    const findings = [...evidence.findings]
-    const chains = await chainRows(db)
-    let records = 0
-    let unsigned = 0
-    for (const chain of chains) {
-      const checkpoints = evidence.byChain.get(chain.id) ?? []
-      if (since !== undefined && isOlder(chain, since) && checkpoints.at(-1)?.seq === chain.lastSeq) continue
-      const start = startOf(chain, checkpoints, since)
-      const walked = 'flaw' in start ? { records: 0, signed: 0, finding: start } : await walkChain(db, chain, checkpoints, start)
-      const finding = walked.finding ?? unsignedEnd(chain, walked.signed)
-      if (finding !== undefined) findings.push(finding)
-      else unsigned += chain.lastSeq - walked.signed
-      records += walked.records
-    }
-    findings.push(...missingChains(chains, evidence.byChain))
-    for (const id of await strayChains(db)) findings.push({ flaw: 'chain missing', chain: id, node: '', text: 'There are records of this chain, but the chain itself is not known.' })
-    return { chains: chains.length, records, checkpoints: [...evidence.byChain.values()].reduce((sum, list) => sum + list.length, 0), unsigned, findings }
-  })
+export async function verifyLedger ({ database, ...options }: VerifyOptions): Promise<Verified> {
+  return await withSnapshot(database.db, async db => await verifyView(db, options))
+}
+
+/** The same on a view that the caller has, so that it can go on with what was verified. */
+export async function verifyView (db: Parameters<typeof chainRows>[0], { keys, sources, since }: Omit<VerifyOptions, 'database'>): Promise<Verified> {
+  const evidence = gatherEvidence([{ name: 'The database', lines: await checkpointLines(db) }, ...sources], keys)
+  const findings = [...evidence.findings]
+  const chains = await chainRows(db)
+  let records = 0
+  let unsigned = 0
+  for (const chain of chains) {
+    const checkpoints = evidence.byChain.get(chain.id) ?? []
+    if (since !== undefined && isOlder(chain, since) && checkpoints.at(-1)?.seq === chain.lastSeq) continue
+    const start = startOf(chain, checkpoints, since)
+    const walked = 'flaw' in start ? { records: 0, signed: 0, finding: start } : await walkChain(db, chain, checkpoints, start)
+    const finding = walked.finding ?? unsignedEnd(chain, walked.signed)
+    if (finding !== undefined) findings.push(finding)
+    else unsigned += chain.lastSeq - walked.signed
+    records += walked.records
+  }
+  findings.push(...missingChains(chains, evidence.byChain))
+  for (const id of await strayChains(db)) findings.push({ flaw: 'chain missing', chain: id, node: '', text: 'There are records of this chain, but the chain itself is not known.' })
+  return { chains: chains.length, records, checkpoints: [...evidence.byChain.values()].reduce((sum, list) => sum + list.length, 0), unsigned, findings }
 }
 
 /** Where to begin: at the first record there should be, or at the newest head that was signed before `since`. */
@@ -63,7 +66,7 @@ function startOf (chain: ChainRow, checkpoints: readonly ReadCheckpoint[], since
   const earlier = since === undefined ? undefined : checkpoints.filter(({ time, seq }) => new Date(time) < since && seq >= chain.prunedSeq && seq <= chain.lastSeq).at(-1)
   if (earlier !== undefined) return { seq: earlier.seq, hash: Buffer.from(earlier.hash, 'hex') }
   if (chain.prunedSeq === 0) return beginning(chain)
-  const boundary = checkpoints.find(({ seq, hash }) => seq === chain.prunedSeq && hash === chain.prunedHash?.toString('hex'))
+  const boundary = checkpoints.find(({ seq, hash, reason }) => reason === 'retention' && seq === chain.prunedSeq && hash === chain.prunedHash?.toString('hex'))
   if (boundary !== undefined) return { seq: boundary.seq, hash: Buffer.from(boundary.hash, 'hex') }
   return { flaw: 'missing', chain: chain.id, node: chain.node, seq: 1, text: `The records up to ${chain.prunedSeq} are gone, and no signature says that retention took them.` }
 }

@@ -1,6 +1,6 @@
 import { hash as sha256 } from 'node:crypto'
 
-import { beyondHead, nextPage, suspects } from '../../../db/chain-rows.ts'
+import { outsideChain, nextPage, suspects } from '../../../db/chain-rows.ts'
 import type { ChainRow, Page } from '../../../db/chain-rows.ts'
 import type { ReadCheckpoint } from '../checkpoint.ts'
 import { genesisOf, HASH_BYTES, linkDigest } from '../hash-chain.ts'
@@ -45,7 +45,7 @@ export async function walkChain (db: Db, chain: ChainRow, checkpoints: readonly 
     }
     tip = next
   }
-  const beyond = await beyondHead(db, chain.id, chain.lastSeq)
+  const beyond = await outsideChain(db, chain.id, chain.prunedSeq, chain.lastSeq)
   if (beyond !== undefined) return end(found('added', `Record ${beyond} lies outside the chain, whose head is ${chain.lastSeq}: no gateway wrote it.`, beyond))
   if (chain.lastHash === null || !chain.lastHash.equals(tip.hash)) return end(found('edited', `The head of the chain does not fit its last record ${tip.seq}.`, tip.seq))
   const farther = ahead.find(({ seq }) => seq > chain.lastSeq)
