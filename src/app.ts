@@ -51,7 +51,7 @@ import { Sessions } from './sessions.ts'
 import { openCells } from './upstreams/cells.ts'
 import type { Cells } from './upstreams/cells.ts'
 import { Supervisor } from './upstreams/supervisor.ts'
-import { supervisorEvents } from './upstreams/events.ts'
+import { packageEvents, supervisorEvents } from './upstreams/events.ts'
 import { version } from './version.ts'
 
 export interface Gateway {
@@ -81,7 +81,7 @@ export async function openGateway (config: Config, log: Log): Promise<Gateway> {
     const sinks = own(openSinks(config.audit.sinks, { database, log }))
     const ledger = own(openLedger({ data: config.data, database, obstacle: () => sinks.obstacle, thread: { url: database.url }, seed: ledgerSeed(config.data), audit: config.audit, log }))
     own(openSteward({ ...config, url: database.url, database, log }))
-    const cells = openCells(config)
+    const cells = own(openCells(config, packageEvents({ log, ledger, metrics: measured })))
     const app = createApp(config, log)
     closers.unshift(() => app.close())
     const life = { closing: false }
@@ -91,6 +91,7 @@ export async function openGateway (config: Config, log: Log): Promise<Gateway> {
     const url = await app.listen({ host: config.server.host, port: config.server.port })
     ledger.append({ kind: 'config', record: ledger.newRecord(), outcome: 'ok', policy: config.version, detail: { file: config.file, upstreams: [...config.upstreams.keys()], roles: [...config.roles.keys()] } })
     ledger.append({ kind: 'gateway', record: ledger.newRecord(), outcome: 'ok', policy: config.version, detail: { event: 'start', version, url, durability: config.audit.durability, metrics: metricsServer.address?.port } })
+    void cells.install((upstream, reason) => log.error({ upstream, reason }, 'upstream is refused: its package cannot be had'))
     let closing: Promise<void> | undefined
     return {
       app,

@@ -7,6 +7,7 @@ import { connectCommand } from './commands/connect.ts'
 import { dbCommands } from './commands/db.ts'
 import { explainCommand } from './commands/explain.ts'
 import { keyCommands } from './commands/key.ts'
+import { pinCommand } from './commands/pin.ts'
 import { tokenCommands } from './commands/token-commands.ts'
 import { userCommands } from './commands/user-commands.ts'
 import { ConfigError, environment, formatProblem, loadConfig } from './config/config.ts'
@@ -54,7 +55,7 @@ function program (): Command {
       process.exitCode = await check({ env: environment(), ...(config === undefined ? {} : { file: config }), json, allowUnsandboxed, out })
     })
   for (const group of [userCommands, tokenCommands, clientCommands, keyCommands, auditCommands, dbCommands]) portcullis.addCommand(inherit(group({ env: environment(), out, configOption })))
-  for (const command of [connectCommand, explainCommand]) portcullis.addCommand(inherit(command({ env: environment(), out, configOption })))
+  for (const command of [connectCommand, explainCommand, pinCommand]) portcullis.addCommand(inherit(command({ env: environment(), out, configOption })))
   return portcullis
 }
 

@@ -14,6 +14,7 @@ import t from 'tap'
 import type { Test } from 'tap'
 import { auditCommands } from '../src/commands/audit-commands.ts'
 import { explainCommand } from '../src/commands/explain.ts'
+import { pinCommand } from '../src/commands/pin.ts'
 import { clientCommands } from '../src/commands/client.ts'
 import { connectCommand } from '../src/commands/connect.ts'
 import { dbCommands } from '../src/commands/db.ts'
@@ -116,6 +117,7 @@ const ways: readonly Way[] = [
   { command: /^npx portcullis audit hold add "case 7" --user alice --since 90d$/, shows: /^Hold 1 keeps user alice, since 20/ },
   { command: /^npx portcullis audit hold list$/, shows: /^NUMBER +KEEPS[^]*case 7/ },
   { command: /^npx portcullis audit hold remove 1$/, shows: /^Hold 1 is lifted\./ },
+  { command: /^npx portcullis pin( everything| --approve)?$/, shows: /^No command here downloads a package/ },
   { command: /^npx portcullis audit verify$/, shows: /^Intact: \d+ records/m },
   { command: /^npx portcullis audit key$/, shows: /^-----BEGIN PUBLIC KEY-----/m },
   { command: /^printf 'POSTGRES_PASSWORD=/, shows: /^$/ },
@@ -346,7 +348,7 @@ async function programs (): Promise<Map<string, Known>> {
     for (const sub of command.commands) add(`${path} ${sub.name()}`, sub)
   }
   const context = { env: {}, out: () => {}, configOption: () => new Option('-c, --config <file>') }
-  for (const group of [userCommands, tokenCommands, clientCommands, keyCommands, auditCommands, connectCommand, dbCommands, explainCommand]) add(group(context).name(), group(context))
+  for (const group of [userCommands, tokenCommands, clientCommands, keyCommands, auditCommands, connectCommand, dbCommands, explainCommand, pinCommand]) add(group(context).name(), group(context))
   const help = async (...path: string[]): Promise<string> => (await run('bash', ['-c', 'unset NODE_OPTIONS; exec "$0" "$@"', process.execPath, cli, ...path, '--help'])).stdout
   for (const name of ['serve', 'check']) known.set(name, { flags: (await help(name)).match(/(?<=^ {2}.*)-{1,2}[a-z][a-z-]*/gm) ?? [], commands: [] })
   known.set('', { flags: ['--help', '--version'], commands: ['help', ...((await help()).match(/(?<=^ {2})[a-z]+(?= .*$)/gm) ?? [])] })

@@ -31,6 +31,7 @@ export interface Config {
   readonly guards: GuardSpec
   /** How many upstream processes there may be at a time. */
   readonly instances: { readonly total: number, readonly perUpstream: number, readonly perUser: number }
+  readonly packages: PackagesSpec
   readonly audit: AuditSpec
   readonly oauth: OAuthSpec
   readonly identity: IdentitySpec
@@ -49,6 +50,18 @@ export interface ServerSpec {
   readonly origins: readonly string[]
   /** Bytes. */
   readonly maxBody: number
+}
+
+/** Where packages of npx, uvx and pipx commands are installed from. */
+export interface PackagesSpec {
+  /** Address of the registry; undefined: the one that npm goes to when nobody tells it. */
+  readonly npm: string | undefined
+  /** Address of the index; undefined: the one that pip goes to when nobody tells it. */
+  readonly pypi: string | undefined
+  /** Further hosts that deliver archives. */
+  readonly hosts: readonly Destination[]
+  /** Private ranges that their names may lead to. */
+  readonly private: readonly string[]
 }
 
 export interface OAuthSpec {

@@ -14,6 +14,7 @@ import { readInstances } from './instances.ts'
 import { readLimits } from './limits.ts'
 import { openReport } from './report.ts'
 import { readOAuth } from './oauth.ts'
+import { readPackages } from './packages.ts'
 import { readRoles } from './roles.ts'
 import { readServer } from './server.ts'
 import { readUpstream } from './upstream.ts'
@@ -63,6 +64,7 @@ function assemble (raw: Partial<RawConfig>, { host, port, publicUrl, ...environm
     limits: readLimits(raw.limits, around),
     guards: readGuards(raw.guards, around),
     instances: readInstances(raw.instances),
+    packages: readPackages(raw.packages, around),
     audit: readAudit(raw.audit, around),
     oauth: readOAuth(raw.oauth, around),
     identity: readIdentity(raw.identity, { ...around, roles: new Set(roles.keys()), publicUrl }),

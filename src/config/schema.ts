@@ -2,7 +2,7 @@ import Type from 'typebox'
 import type { Static } from 'typebox'
 
 import { identitySchema } from './schema-identity.ts'
-import { choice, count, duration, list, mapping, record, size, text } from './shapes.ts'
+import { choice, count, duration, list, mapping, record, registryAddress, size, text } from './shapes.ts'
 import { durationPattern, periodNames } from './units.ts'
 
 /**
@@ -62,7 +62,7 @@ const upstream = mapping({}, {
   command: Type.Union([
     Type.String({ title: 'a command line' }),
     list(text('text'), { minItems: 1 }),
-  ], { title: 'a command line, or a list of the program and its arguments', description: 'What to run: one line (quotes are respected, there is no shell) or a list. `npx` runs the package that is installed beside this file.' }),
+  ], { title: 'a command line, or a list of the program and its arguments', description: 'What to run: one line (quotes are respected, there is no shell) or a list. A package of npx, uvx or pipx run is installed and pinned before it runs.' }),
   url: Type.String({ title: 'an address such as https://mcp.example.com/mcp', description: 'A remote server instead of a command: where it is reached, by Streamable HTTP or HTTP+SSE.' }),
   headers: record("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", 'the name of a header', text('text'), {
     description: 'Sent with every request to the remote server: the gateway\'s own credentials, never those of a client. ${env:NAME}, ${secret:NAME}, ${user.name} and ${user.id} are replaced.', // eslint-disable-line no-template-curly-in-string
@@ -134,6 +134,13 @@ const instances = mapping({}, {
   per_user: count(1, 100_000, 'Processes of one user.', defaults.instances.per_user),
 }, 'a mapping with total, per_upstream and per_user')
 
+const packages = mapping({}, {
+  npm: registryAddress('The npm registry that npx packages are installed from. Absent: where npm goes by itself.'),
+  pypi: registryAddress('The index that uvx and pipx packages are installed from. Absent: where pip goes by itself.'),
+  hosts: list(text('a host such as files.example.com, or host:port'), { description: 'Further hosts that deliver the archives of these registries.' }),
+  private: list(text('a range such as 10.0.0.0/8'), { description: 'Private addresses that the registries may have.' }),
+}, 'a mapping')
+
 const payload = mapping({
   keep: choice(['none', 'digest', 'redacted', 'full'], 'What is kept: nothing, a digest, the text without secrets, or the text as it was.', 'none'),
 }, {
@@ -184,6 +191,7 @@ export const configSchema = mapping({
   server: { ...server, description: 'How the gateway is reached.' },
   oauth: { ...oauth, description: 'How clients connect by themselves.' },
   identity: { ...identitySchema, description: 'Who else may say who somebody is.' },
+  packages: { ...packages, description: 'Where packages of npx, uvx and pipx commands are installed from.' },
 }, 'a mapping with at least "upstreams"')
 
 /** The JSON Schema that ships for editors. */

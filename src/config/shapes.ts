@@ -39,3 +39,7 @@ export function size (description: string, fallback: string) {
 export function duration (description: string, fallback?: string) {
   return Type.String({ pattern: durationPattern, title: 'a duration such as 500ms, 30s, 10m, 1h or 400d', description, ...(fallback === undefined ? {} : { default: fallback }) })
 }
+
+export function registryAddress (description: string) {
+  return Type.String({ pattern: '^https?://', title: 'an https:// address', description })
+}

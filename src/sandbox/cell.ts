@@ -16,6 +16,8 @@ export interface CellSpec {
   /** The whole environment beside PATH, HOME, TMPDIR, LANG, USER and LOGNAME, with its references resolved. */
   readonly env: Readonly<Record<string, string>>
   readonly sandbox: SandboxSpec
+  /** What the program was installed into by the gateway: shown read-only, though it is the gateway's own. */
+  readonly package?: string
   /** Socket of the proxy that is its only way to a network. */
   readonly egress?: string
   /** The gateway's own files and directories: never shown to an upstream. */

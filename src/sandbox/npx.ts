@@ -11,11 +11,28 @@ import { SandboxError } from './sandbox-error.ts'
  * @throws SandboxError with the command that installs what is missing
  */
 export function npxTarget (args: readonly string[], directory: string, host: Host): string[] {
-  const { wanted, program, rest } = readArguments(args)
-  const found = installed(wanted.name, directory, host)
-  const match = found.find(({ version }) => satisfies(version, wanted.range))
-  if (match === undefined) throw notInstalled(wanted, found, directory)
-  return ['node', binOf(match, program), ...rest]
+  const target = installedTarget(args, directory, host)
+  if (target !== undefined) return target
+  const { wanted } = readNpx(args)
+  throw notInstalled(wanted, installed(wanted.name, directory, host), directory)
+}
+
+/** The same, but undefined where no copy that fits is installed. */
+export function installedTarget (args: readonly string[], directory: string, host: Host): string[] | undefined {
+  const { wanted, program, rest } = readNpx(args)
+  const match = installed(wanted.name, directory, host).find(({ version }) => satisfies(version, wanted.range))
+  return match === undefined ? undefined : ['node', binOf(match, program), ...rest]
+}
+
+/**
+ * The script of a package's program in the node_modules directory it was installed into.
+ * @throws SandboxError when it is not there, or has no such program
+ */
+export function programIn (modules: string, name: string, program: string | undefined, host: Host): string {
+  const folder = join(modules, name)
+  const manifest = host.text(join(folder, 'package.json'))
+  if (manifest === undefined) throw new SandboxError(`${folder} holds no package.`)
+  return binOf(readManifest(folder, name, manifest), program)
 }
 
 interface Wanted { readonly name: string, readonly range: string | undefined }
@@ -23,7 +40,11 @@ interface Installed { readonly directory: string, readonly name: string, readonl
 
 const harmless = ['-y', '--yes', '-q', '--quiet', '--no', '--no-install', '--offline', '--prefer-offline']
 
-function readArguments (args: readonly string[]): { wanted: Wanted, program: string | undefined, rest: string[] } {
+/**
+ * What the arguments of npx say: a package, its program when it was named apart, and what the program is given.
+ * @throws SandboxError for what names no package of a registry
+ */
+export function readNpx (args: readonly string[]): { wanted: Wanted, program: string | undefined, rest: string[] } {
   let named: string | undefined
   let index = 0
   for (; index < args.length; index++) {

@@ -29,9 +29,10 @@ export interface Plan {
 export function planCell (spec: CellSpec, host: Host): Plan {
   const secrets: Secrets = { protect: spec.protect.map((path) => realPath(path) ?? path), home: host.home }
   const resolved = resolveCommand(spec.command, spec.directory, host, (directory) => tooBroad(directory, secrets))
-  refuseProtected(resolved.visible, secrets)
+  const own = spec.package === undefined ? [] : [realPath(spec.package) ?? spec.package]
+  refuseProtected(resolved.visible.filter((path) => !own.some((folder) => isWithin(path, folder))), secrets)
   const mounts = planMounts(
-    resolved.visible,
+    [...resolved.visible, ...own],
     spec.sandbox.read.map((grant) => realGrant(grant, 'read', secrets)),
     spec.sandbox.write.map((grant) => realGrant(grant, 'write', secrets))
   )

@@ -5,9 +5,11 @@ import { openEgress } from '../egress/proxy.ts'
 import type { Verdict } from '../egress/decide.ts'
 import { Refusal } from '../errors.ts'
 import type { InstanceFacts } from '../metrics/sources.ts'
+import { Packages } from '../packages/packages.ts'
+import type { PackagesParts } from '../packages/packages.ts'
 import { bridgeProcesses } from '../sandbox/bridge.ts'
 import type { Cell, CellSpec } from '../sandbox/cell.ts'
-import { openSandbox } from '../sandbox/sandbox.ts'
+import { hostOn, openSandbox } from '../sandbox/sandbox.ts'
 import type { Sandbox } from '../sandbox/sandbox.ts'
 import { openRemote } from './remote/cell.ts'
 import type { Owner } from './seat.ts'
@@ -23,7 +25,15 @@ export interface Cells {
   problems (): Promise<readonly string[]>
   /** What the instances use, for the metrics. */
   facts (supervisor: Supervisor): Promise<InstanceFacts[]>
+  /** Installs the packages that commands name, so that no call waits for it. Why one cannot be had goes to `failed`. */
+  install (failed: (upstream: string, reason: string) => void): Promise<void>
+  readonly packages: Packages
+  /** Ends what is being installed; the cells belong to whoever spawned them. */
+  close (): Promise<void>
 }
+
+/** What cells tell of packages. */
+export type PackageEvents = Pick<PackagesParts, 'egress' | 'pinned'>
 
 /** What a cell has to say beside its answers. */
 export interface CellHooks {
@@ -34,11 +44,13 @@ export interface CellHooks {
 
 const nobody = { id: 'shared', name: 'shared' }
 
-export function openCells (config: Config): Cells {
+export function openCells (config: Config, events: PackageEvents): Cells {
   const secrets = openSecrets(config.data)
-  const modes = new Set([...config.upstreams.values()].filter(({ remote }) => remote === undefined).map(({ sandbox }) => sandbox.mode))
-  const sandboxes = new Map<string, Sandbox>([...modes].map((mode) => [mode, openSandbox(mode, { allowUnsandboxed: config.allowUnsandboxed, ...(config.path === undefined ? {} : { path: config.path }) })]))
-  return { spawn, problems, facts }
+  const local = [...config.upstreams.values()].filter(({ remote }) => remote === undefined)
+  const open = (mode: SandboxSpec['mode']): Sandbox => openSandbox(mode, { allowUnsandboxed: config.allowUnsandboxed, ...(config.path === undefined ? {} : { path: config.path }) })
+  const sandboxes = new Map<string, Sandbox>([...new Set(local.map(({ sandbox }) => sandbox.mode))].map((mode) => [mode, open(mode)]))
+  const packages = new Packages({ config, host: hostOn(config.path), sandbox: sandboxes.get('bubblewrap') ?? open('bubblewrap'), ...events })
+  return { spawn, problems, facts, install, packages, close: () => packages.close() }
 
   async function spawn (spec: UpstreamSpec, user: Owner['user'], hooks: CellHooks): Promise<Cell> {
     // A shared process works for everybody, so nobody's own secrets belong in it.
@@ -61,12 +73,15 @@ export function openCells (config: Config): Cells {
   async function confine (spec: UpstreamSpec, fill: (text: string) => string, fillAll: (texts: Readonly<Record<string, string>>) => Record<string, string>, hooks: CellHooks): Promise<Cell> {
     const sandbox = sandboxes.get(spec.sandbox.mode)
     if (sandbox === undefined) throw new Refusal('PORTCULLIS_UPSTREAM_UNAVAILABLE')
+    const command = spec.command.map(fill)
+    const program = await packages.program(spec.name, command)
     return await withEgress(spec.sandbox, hooks.egress, async (sandboxed) => await sandbox.spawn({
       upstream: spec.name,
-      command: spec.command.map(fill),
+      command: program?.command ?? command,
+      ...(program === undefined ? {} : { package: program.folder }),
       directory: config.directory,
       ...(spec.cwd === undefined ? {} : { cwd: spec.cwd }),
-      env: fillAll(spec.env),
+      env: { ...program?.env, ...fillAll(spec.env) },
       ...sandboxed,
       protect: [config.data, config.file],
     }))
@@ -75,6 +90,16 @@ export function openCells (config: Config): Cells {
   async function problems (): Promise<readonly string[]> {
     const tests = await Promise.all([...sandboxes.values()].map((sandbox) => sandbox.selfTest()))
     return tests.flatMap((test) => test.ok ? [] : [`${test.reason} ${test.hint}`])
+  }
+
+  async function install (failed: (upstream: string, reason: string) => void): Promise<void> {
+    await Promise.all(local.map(async ({ name, command }) => {
+      try {
+        await packages.program(name, command)
+      } catch (error) {
+        failed(name, error instanceof Error ? error.message : String(error))
+      }
+    }))
   }
 
   async function facts (supervisor: Supervisor): Promise<InstanceFacts[]> {

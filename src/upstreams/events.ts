@@ -1,7 +1,9 @@
-import type { Verdict } from '../egress/decide.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics/metrics.ts'
+import { scriptsOf } from '../packages/pin.ts'
+import type { PackageEvents } from './cells.ts'
+import { recordEgress } from './egress-records.ts'
 import type { Instance } from './instance.ts'
 import type { SupervisorEvents } from './starter.ts'
 
@@ -12,9 +14,6 @@ export interface EventTargets {
   readonly onNotification: SupervisorEvents['notification']
   readonly onStarted: (instance: Instance) => void
 }
-
-/** Ids of calls one record names; an instance has more in flight only under load. */
-const maxCalls = 64
 
 /** What happens to instances, told to the log, the metrics and the ledger. */
 export function supervisorEvents ({ log, ledger, metrics, onNotification, onStarted }: EventTargets): SupervisorEvents {
@@ -48,29 +47,40 @@ export function supervisorEvents ({ log, ledger, metrics, onNotification, onStar
       metrics.dropped(upstream, reason)
       log.debug({ upstream, reason }, 'message from upstream dropped')
     },
-    egress,
+    egress: recordEgress({ log, ledger, metrics }),
     stderr (upstream, owner, line, level) {
       metrics.stderr(upstream, level)
       log[level]({ upstream, owner, line }, 'upstream stderr')
     },
   }
 
-  /** No record, no connection. */
-  function egress (upstream: string, owner: string, verdict: Verdict, calls: readonly string[]): Promise<void> {
-    const { allowed, host, port, address } = verdict
-    metrics.egress(upstream, allowed ? 'allowed' : 'denied')
-    const reason = allowed ? {} : { reason: verdict.reason }
-    if (!allowed) log.warn({ upstream, owner, host, port, ...reason }, 'upstream was refused a connection')
-    ledger.append({ kind: 'egress', record: ledger.newRecord(), upstream, target: `${host}:${port}`, decision: allowed ? 'allow' : 'deny', outcome: allowed ? 'ok' : 'refused', detail: { owner, address, ...reason, calls: calls.slice(0, maxCalls) } })
-    return new Promise((resolve, reject) => ledger.durable((error) => error === undefined ? resolve() : reject(error)))
-  }
-
-  /** A ledger that is away does not keep an instance from starting: its calls are refused anyway. */
   function note (upstream: string, owner: string, outcome: 'ok' | 'error' | 'crashed', detail: object): void {
-    try {
-      ledger.append({ kind: 'upstream', record: ledger.newRecord(), upstream, outcome, detail: { owner, ...detail } })
-    } catch (error) {
-      log.warn({ upstream, err: error }, 'an event of an upstream could not be recorded')
-    }
+    noteUpstream({ log, ledger }, upstream, outcome, { owner, ...detail })
+  }
+}
+
+/** What installing packages tells: every connection is on the record before it is made, and so is what is pinned. */
+export function packageEvents ({ log, ledger, metrics }: Pick<EventTargets, 'log' | 'ledger' | 'metrics'>): PackageEvents {
+  const egress = recordEgress({ log, ledger, metrics })
+  return {
+    egress: (upstream, verdict) => egress(upstream, installer, verdict, []),
+    pinned (upstream, { wanted, version, digest, plan }) {
+      const scripts = scriptsOf(plan)
+      log.info({ upstream, package: wanted, version, digest }, 'package pinned: from now on it is this one, until portcullis pin --approve')
+      if (scripts.length > 0) log.warn({ upstream, packages: scripts }, 'packages want to run scripts when they are installed; none was run, so they may not work')
+      noteUpstream({ log, ledger }, upstream, 'ok', { event: 'pin', package: wanted, version, digest })
+    },
+  }
+}
+
+/** The owner in records of an installation: no user's. */
+const installer = 'install'
+
+/** A ledger that is away does not keep an instance from starting: its calls are refused anyway. */
+function noteUpstream ({ log, ledger }: Pick<EventTargets, 'log' | 'ledger'>, upstream: string, outcome: 'ok' | 'error' | 'crashed', detail: object): void {
+  try {
+    ledger.append({ kind: 'upstream', record: ledger.newRecord(), upstream, outcome, detail })
+  } catch (error) {
+    log.warn({ upstream, err: error }, 'an event of an upstream could not be recorded')
   }
 }

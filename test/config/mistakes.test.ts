@@ -65,6 +65,8 @@ test('a file of the wrong shape is told what was expected, and the nearest known
     'nothing in a section': ['…limits:\n', '2:8 limits: is empty: give it a value, or remove the key (it must be a list)'],
     'two upstreams that look alike': ['upstreams:\n  files: { command: x }\n  fi1es: { command: y }\n', '3:3 upstreams.fi1es: looks like "files": people and models could not tell the two apart. Rename one of them'],
     'an unknown section': ['…limit: []\n', '2:1 : unknown key "limit" – did you mean "limits"?'],
+    'a registry in the clear': ['…packages: { npm: "http://npm.example.com" }\n', '2:18 packages.npm: must begin with https://. Only a private address may do without'],
+    'a registry with a password': ['…packages: { pypi: "https://a:b@pypi.example.com" }\n', '2:19 packages.pypi: must hold no credentials: an installation is given no secrets'],
     'an unknown section like no other': ['…zzz: []\n', '2:1 : unknown key "zzz"; known are upstreams, roles, limits, guards, instances, audit, server'],
     'an unknown key': ['upstreams:\n  a:\n    command: x\n    timeot: 1\n', '4:5 upstreams.a: unknown key "timeot" – did you mean "timeouts"?'],
     'a mistyped required key': ['upstreams:\n  a: { comand: x }', '2:8 upstreams.a: unknown key "comand" – did you mean "command"?'],
