@@ -4,6 +4,7 @@ import type { Era } from './protocol/era.ts'
 import type { Message, Params, RequestId } from './protocol/message.ts'
 import type { MethodSpec } from './protocol/methods.ts'
 import type { Envelope } from './protocol/modern.ts'
+import type { Json } from './protocol/spliced.ts'
 import type { Task } from './protocol/task-ids.ts'
 import type { Session } from './sessions.ts'
 import type { Instance } from './upstreams/instance.ts'
@@ -72,12 +73,12 @@ export interface ReplyTo {
   /** A comment on the stream, if there is one: keeps it open, says nothing. False when the reader takes nothing any more. */
   comment (text: string): boolean
   /** Ends this message's part of the exchange. `body` undefined: there is nothing to say (a notification). */
-  finish (status: number, body: string | undefined, headers: Readonly<Record<string, string>>): void
+  finish (status: number, body: Json | undefined, headers: Readonly<Record<string, string>>): void
 }
 
 /** How a call that was not refused ended. */
 export type Answered =
-  | { readonly kind: 'result', readonly text: string, readonly toolError: boolean, readonly headers?: Readonly<Record<string, string>> }
+  | { readonly kind: 'result', readonly text: Json, readonly toolError: boolean, readonly headers?: Readonly<Record<string, string>> }
   | { readonly kind: 'error', readonly code: number, readonly message: string, readonly data: unknown }
   | { readonly kind: 'nothing' }
 

@@ -33,7 +33,7 @@ export async function fulfil (gate: Gate, call: Call, instance: Instance): Promi
     }
     if (answer.resultType === undefined || answer.resultType === 'complete') return answer
     if (answer.resultType !== 'input_required') throw new Refusal('PORTCULLIS_NOT_BRIDGEABLE', { message: 'The upstream answered with a kind of result that this client\'s protocol revision does not have.' })
-    const { inputRequests, requestState } = JSON.parse(answer.text) as Params
+    const { inputRequests, requestState } = JSON.parse(String(answer.text)) as Params
     changes = { inputResponses: await abortable(call, answersTo(gate, call, instance, isObject(inputRequests) ? inputRequests : {})), requestState }
   }
   throw new Refusal('PORTCULLIS_NOT_BRIDGEABLE', { message: `The upstream asked ${maxRounds} times and was not content.` })

@@ -46,7 +46,7 @@ async function page (gate: Gate, call: Call, upstream: string, method: ListMetho
   const instance = await instanceOf(gate, call)
   const given = await send(instance, call)
   if (given.kind === 'error') return given
-  const result = JSON.parse(given.text) as Record<string, unknown>
+  const result = JSON.parse(String(given.text)) as Record<string, unknown>
   const items = result[lists[method].member]
   const shown = gate.catalog.visible(call.principal, upstream, method, Array.isArray(items) ? items : [])
   return answer(call, method, itemsFor(call, instance, method, shown), result)

@@ -21,7 +21,7 @@ export async function passOn (gate: Gate, call: Call, instance: Instance): Promi
   if (answer.kind === 'error' || answer.resultType === undefined || answer.resultType === 'complete') return answer
   if (answer.resultType === 'task' && call.method === 'tools/call' && takesTasks(call)) return answer
   if (answer.resultType !== 'input_required') throw new Refusal('PORTCULLIS_NOT_BRIDGEABLE', { message: 'The upstream answered with a kind of result that is not served here.' })
-  return ask(gate, call, instance, JSON.parse(answer.text) as Params)
+  return ask(gate, call, instance, JSON.parse(String(answer.text)) as Params)
 }
 
 function ask (gate: Gate, call: Call, instance: Instance, { inputRequests, requestState }: Params): Answered {

@@ -1,5 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import type { ReplyTo } from '../../src/call.ts'
+import { byteLength, Spliced, writeTo } from '../../src/protocol/spliced.ts'
+import type { Json } from '../../src/protocol/spliced.ts'
 import { event, keepAlive, streamHeaders } from '../../src/protocol/sse.ts'
 import type { Session } from '../../src/sessions.ts'
 import type { Gate } from './gate.ts'
@@ -71,7 +73,7 @@ export class HttpReply implements ReplyTo, Waiting {
     return true
   }
 
-  finish (status: number, body: string | undefined, headers: Readonly<Record<string, string>>): void {
+  finish (status: number, body: Json | undefined, headers: Readonly<Record<string, string>>): void {
     this.#finished++
     if (this.#finished === this.#expected) this.#gate.patience.delete(this)
     if (this.#streaming) return this.#finishStream(body)
@@ -96,33 +98,36 @@ export class HttpReply implements ReplyTo, Waiting {
   }
 
   /** To this connection, or to the one by which its client came back. */
-  #write (message: string): void {
-    const text = this.#replay === undefined ? event(message) : this.#replay.add(message)
+  #write (message: Json): void {
+    const text = this.#replay === undefined ? event(message) : this.#replay.add(String(message))
     if (this.#over) return
     if (this.#replay?.taken === true) this.#raw.end()
-    else this.#raw.write(text)
+    else writeTo(this.#raw, text)
   }
 
-  #finishStream (body: string | undefined): void {
+  #finishStream (body: Json | undefined): void {
     if (body !== undefined) this.#write(body)
     if (this.#finished < this.#expected) return
     this.#replay?.end(Date.now())
     if (!this.#over) this.#raw.end()
   }
 
-  #finishBatch (body: string | undefined): void {
-    if (body !== undefined) this.#bodies.push(body)
+  #finishBatch (body: Json | undefined): void {
+    if (body !== undefined) this.#bodies.push(String(body))
     if (this.#finished < this.#expected) return
     if (this.#bodies.length === 0) this.#send(202, undefined, {})
     else this.#send(200, `[${this.#bodies.join(',')}]`, {})
   }
 
-  #send (status: number, body: string | undefined, headers: Readonly<Record<string, string>>): void {
+  #send (status: number, body: Json | undefined, headers: Readonly<Record<string, string>>): void {
     const head = body === undefined
       ? ['content-length', '0']
-      : ['content-type', 'application/json', 'content-length', String(Buffer.byteLength(body)), 'cache-control', 'no-store']
+      : ['content-type', 'application/json', 'content-length', String(byteLength(body)), 'cache-control', 'no-store']
     for (const name in headers) head.push(name, headers[name] ?? '')
     this.#raw.writeHead(status, head)
-    this.#raw.end(body)
+    if (body instanceof Spliced) {
+      writeTo(this.#raw, body)
+      this.#raw.end()
+    } else this.#raw.end(body)
   }
 }

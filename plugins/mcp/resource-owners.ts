@@ -4,6 +4,7 @@ import { appOf, linksOf } from '../../src/protocol/links.ts'
 import type { Params } from '../../src/protocol/message.ts'
 import { lists } from '../../src/protocol/methods.ts'
 import type { ListMethod } from '../../src/protocol/methods.ts'
+import type { Json } from '../../src/protocol/spliced.ts'
 import type { Item } from '../../src/upstreams/introduction.ts'
 
 /** Which upstream a resource is read from on the aggregated endpoint, where URIs are left as they are. */
@@ -11,7 +12,7 @@ export interface ResourceOwners {
   /** The first upstream, in the order of the config, that offers the resource; else the one that last pointed this principal at it. */
   ownerOf (call: Call, uri: string): Promise<Target | undefined>
   /** Remembers what an upstream's result points at. */
-  learn (call: Call, upstream: string, text: string): void
+  learn (call: Call, upstream: string, json: Json): void
 }
 
 export interface Offers {
@@ -48,8 +49,9 @@ export function resourceOwners ({ reached, itemsOf, allowed }: Offers): Resource
     return upstreams[offered.findIndex((items) => items.some(offers))]
   }
 
-  function learn (call: Call, upstream: string, text: string): void {
-    if (text.length > maxLooked || !text.includes('"uri"')) return
+  function learn (call: Call, upstream: string, json: Json): void {
+    const text = json.length > maxLooked ? '' : String(json)
+    if (!text.includes('"uri"')) return
     for (const uri of linksOf(JSON.parse(text) as Params)) links.set(`${call.principal.id} ${uri}`, upstream)
   }
 }

@@ -5,6 +5,7 @@ import type { Entry } from '../../src/ledger/entry.ts'
 import { recordKey } from '../../src/protocol/era.ts'
 import { isObject } from '../../src/protocol/message.ts'
 import { failure, success } from '../../src/protocol/reply.ts'
+import type { Json } from '../../src/protocol/spliced.ts'
 import { refusalReply, limitHeaders } from './refusal.ts'
 import type { Gate } from './gate.ts'
 import { entryOf } from './record.ts'
@@ -15,7 +16,7 @@ type Outcome = NonNullable<Entry['outcome']>
 export function settle (gate: Gate, call: Call, answered: Answered): void {
   const { id } = call
   if (answered.kind === 'nothing' || id === undefined) return end(gate, call, 'ok', undefined, 202, undefined, {})
-  if (answered.kind === 'result') call.capture?.result(answered.text)
+  if (answered.kind === 'result') call.capture?.result(String(answered.text))
   if (answered.kind === 'result') return end(gate, call, answered.toolError ? 'tool_error' : 'ok', undefined, 200, success(id, answered.text), answered.headers === undefined ? limitHeaders(call.limit) : { ...limitHeaders(call.limit), ...answered.headers })
   const status = call.era === 'modern' ? modernStatus[answered.code] ?? 200 : 200
   end(gate, call, 'error', String(answered.code), status, failure(id, answered.code, answered.message, withRecord(answered.data, call.record)), limitHeaders(call.limit))
@@ -42,7 +43,7 @@ const outcomes: Partial<Record<RefusalCode, Outcome>> = {
   PORTCULLIS_RESULT_TOO_LARGE: 'error',
 }
 
-function end (gate: Gate, call: Call, outcome: Outcome, why: Refusal | string | undefined, status: number, body: string | undefined, headers: Readonly<Record<string, string>>): void {
+function end (gate: Gate, call: Call, outcome: Outcome, why: Refusal | string | undefined, status: number, body: Json | undefined, headers: Readonly<Record<string, string>>): void {
   if (call.settled) return
   call.settled = true
   call.session?.remove(call)

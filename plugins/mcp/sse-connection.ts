@@ -2,6 +2,8 @@ import { randomBytes } from 'node:crypto'
 import type { ServerResponse } from 'node:http'
 import type { Call, Principal, ReplyTo } from '../../src/call.ts'
 import { Refusal } from '../../src/errors.ts'
+import { writeTo } from '../../src/protocol/spliced.ts'
+import type { Json } from '../../src/protocol/spliced.ts'
 import { endpointEvent, event, streamHeaders } from '../../src/protocol/sse.ts'
 
 /** Bytes that may wait for a slow reader before notifications to it are dropped. */
@@ -49,11 +51,11 @@ export class SseConnection {
     for (const call of calls) this.#calls.add(call)
   }
 
-  settle (call: Call | undefined, body: string | undefined): void {
+  settle (call: Call | undefined, body: Json | undefined): void {
     if (call !== undefined) this.#calls.delete(call)
     if (body !== undefined && !this.#over) {
       if (this.#raw.writableLength > maxUnread) this.#raw.destroy()
-      else this.#raw.write(event(body))
+      else writeTo(this.#raw, event(body))
     }
     if (this.#ending) this.end()
   }
@@ -97,7 +99,7 @@ export class SseReply implements ReplyTo {
     return this.#connection.send(text)
   }
 
-  finish (_status: number, body: string | undefined, headers: Readonly<Record<string, string>>): void {
+  finish (_status: number, body: Json | undefined, headers: Readonly<Record<string, string>>): void {
     this.#connection.sessionId ??= headers['mcp-session-id']
     this.#connection.settle(this.call, body)
   }

@@ -1,6 +1,8 @@
 import { meta, recordKey } from '../protocol/era.ts'
 import type { Era } from '../protocol/era.ts'
 import { isObject } from '../protocol/message.ts'
+import { Spliced } from '../protocol/spliced.ts'
+import type { Json } from '../protocol/spliced.ts'
 import { outputForLegacy } from './output.ts'
 import type { Answer } from '../upstreams/answer.ts'
 
@@ -10,9 +12,11 @@ type Result = Extract<Answer, { kind: 'result' }>
  * The JSON text of an upstream's result as the client gets it: with the record id in `_meta`, and with the members
  * the client's era wants. `outputSchema` is the called tool's own. Where nothing has to be taken out, the upstream's own bytes are passed on.
  */
-export function resultFor (answer: Result, from: Era, to: Era, record: string, method: string, outputSchema?: unknown): string {
-  if (answer.hasMeta || answer.resultType !== undefined || (from === 'modern' && (to === 'legacy' || method === 'resources/read'))) return rewrite(answer.text, from, to, record, method, outputSchema)
-  const added = `"_meta":{"${recordKey}":"${record}"}${to === 'modern' ? modernMembers(method) : ''}`
+export function resultFor (answer: Result, from: Era, to: Era, record: string, method: string, outputSchema?: unknown): Json {
+  const complete = from === 'modern' && to === 'modern' && answer.resultType === 'complete'
+  if (answer.hasMeta || (answer.resultType !== undefined && !complete) || (from === 'modern' && (to === 'legacy' || method === 'resources/read'))) return rewrite(String(answer.text), from, to, record, method, outputSchema)
+  const added = `"_meta":{"${recordKey}":"${record}"}${to === 'modern' && !complete ? modernMembers(method) : ''}`
+  if (answer.text instanceof Spliced) return new Spliced(`{${added},`, answer.text.bytes.subarray(1), '')
   return answer.text.length <= 2 || isEmpty(answer.text) ? `{${added}}` : `{${added},${answer.text.slice(answer.text.indexOf('{') + 1)}`
 }
 

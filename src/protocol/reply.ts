@@ -1,8 +1,11 @@
 import type { RequestId } from './message.ts'
+import { around } from './spliced.ts'
+import type { Json } from './spliced.ts'
 
 /** A successful JSON-RPC response around the JSON text of a result. */
-export function success (id: RequestId, result: string): string {
-  return `{"jsonrpc":"2.0","id":${idText(id)},"result":${result}}`
+export function success<T extends Json> (id: RequestId, result: T): T extends string ? string : Json
+export function success (id: RequestId, result: Json): Json {
+  return around(`{"jsonrpc":"2.0","id":${idText(id)},"result":`, result, '}')
 }
 
 /** A JSON-RPC error. The id is left out when it could not be read (specification 2026-07-28 forbids null). */

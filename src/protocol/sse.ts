@@ -1,6 +1,10 @@
+import { around } from './spliced.ts'
+import type { Json } from './spliced.ts'
+
 /** One JSON-RPC message (on one line) as a server-sent event; with an id, the stream can be taken up after it. */
-export function event (message: string, id?: string): string {
-  return `${id === undefined ? '' : `id: ${id}\n`}event: message\ndata: ${message}\n\n`
+export function event<T extends Json> (message: T, id?: string): T extends string ? string : Json
+export function event (message: Json, id?: string): Json {
+  return around(`${id === undefined ? '' : `id: ${id}\n`}event: message\ndata: `, message, '\n\n')
 }
 
 /** Milliseconds a client waits before it takes a stream up again. */

@@ -1,9 +1,11 @@
 import { isOneObject } from '../protocol/json-text.ts'
 import { isObject } from '../protocol/message.ts'
+import type { Json } from '../protocol/spliced.ts'
+import { readLarge } from './large-answer.ts'
 
 /** An upstream's answer to one request, ready to be passed on without building it again. */
 export type Answer =
-  | { readonly kind: 'result', readonly text: string, readonly isError: boolean, readonly hasMeta: boolean, readonly resultType: unknown }
+  | { readonly kind: 'result', readonly text: Json, readonly isError: boolean, readonly hasMeta: boolean, readonly resultType: unknown }
   | { readonly kind: 'error', readonly code: number, readonly message: string, readonly data: unknown }
 
 /** What a line on a child's stdout turned out to be. */
@@ -21,6 +23,8 @@ const noise: Incoming = { kind: 'noise' }
  * print banners). Extra members and `error: null` beside a result are tolerated, as real servers send them.
  */
 export function readIncoming (line: Buffer): Incoming {
+  const large = readLarge(line)
+  if (large !== undefined) return large
   const text = line.toString('utf8')
   const message = parse(text)
   if (!isObject(message)) return noise

@@ -252,7 +252,7 @@ export class Instance {
     return new Promise((resolve, reject) => {
       this.#channel.request(method, params, {
         answer: (answer: Answer) => {
-          if (answer.kind === 'result') resolve(JSON.parse(answer.text) as Item)
+          if (answer.kind === 'result') resolve(JSON.parse(String(answer.text)) as Item)
           else if (handshake && answer.code !== unreachable) reject(new WrongEra(`${method}: ${answer.message}`))
           else reject(new Refusal('PORTCULLIS_UPSTREAM_FAILED', { cause: new Error(`${method}: ${answer.message}`) }))
         },

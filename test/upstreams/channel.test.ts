@@ -7,6 +7,7 @@ import { Refusal } from '../../src/errors.ts'
 import type { Answer } from '../../src/upstreams/answer.ts'
 import { readIncoming } from '../../src/upstreams/answer.ts'
 import { Channel } from '../../src/upstreams/channel.ts'
+import { Spliced } from '../../src/protocol/spliced.ts'
 import { LineReader } from '../../src/upstreams/frames.ts'
 import { Slots } from '../../src/upstreams/slots.ts'
 
@@ -32,7 +33,7 @@ function call (channel: Channel, name: string, args: object = {}, timeoutMs = 10
   })
 }
 
-const textOf = (answer: Answer): string => answer.kind === 'result' ? (JSON.parse(answer.text) as { content: [{ text: string }] }).content[0].text : `error ${answer.code}`
+const textOf = (answer: Answer): string => answer.kind === 'result' ? (JSON.parse(String(answer.text)) as { content: [{ text: string }] }).content[0].text : `error ${answer.code}`
 
 t.test('two hundred calls at once each get their own answer', async (t) => {
   const { channel } = open(t)
@@ -90,6 +91,19 @@ t.test('45, 46: lines survive any chunking, carriage returns and multi-byte char
   t.same(oversize, ['xxxxxxxxxx…zz', `${'w'.repeat(17)}…${'w'.repeat(17)}`])
 })
 
+t.test('46: a line of 20 MiB is dropped whole, and the next one is read', async (t) => {
+  const lines: number[] = []
+  const dropped: string[] = []
+  const reader = new LineReader(16 * 1024 * 1024, (line) => lines.push(line.length), (head) => dropped.push(head.toString()))
+  const chunk = Buffer.alloc(64 * 1024, 'x')
+  for (let bytes = 0; bytes < 20 * 1024 * 1024; bytes += chunk.length) reader.push(chunk)
+  reader.push(Buffer.from('\nnext\n'))
+  for (let bytes = 0; bytes < 10 * 1024 * 1024; bytes += chunk.length) reader.push(chunk)
+  reader.push(Buffer.from('end\r\n'))
+  t.same(lines, [4, 10 * 1024 * 1024 + 3])
+  t.same(dropped, ['x'.repeat(64)])
+})
+
 t.test('an id is good once', async (t) => {
   const slots = new Slots<string>()
   const first = slots.add('a') ?? 0
@@ -111,6 +125,25 @@ t.test('47: an answer cannot smuggle members past its result', async (t) => {
   t.match(read('{"jsonrpc":"2.0","id":"7","result":{}}'), { kind: 'unmatched' })
   t.match(read('{"jsonrpc":"2.0","id":7,"error":{"code":-1,"message":"no"},"result":null}'), { answer: { kind: 'error', code: -1 } })
   t.match(read('{"jsonrpc":"2.0","id":7,"result":5}'), { kind: 'noise' })
+  t.match(read('{"jsonrpc":"2.0","id":7,"result":{}}{"jsonrpc":"2.0","id":8,"result":{}}'), { kind: 'noise' }, 'two messages on one line')
+})
+
+t.test('46, 47: a large answer is passed on as bytes only when it is one answer, whole and valid', async (t) => {
+  const large = `{"isError":true,"text":"${'x'.repeat(1024 * 1024)}"}`
+  const read = (line: string | Buffer): { kind: string, answer?: { text: unknown, isError: unknown, hasMeta: unknown } } => readIncoming(Buffer.from(line as string)) as never
+  for (const line of [`{"jsonrpc":"2.0","id":7,"result":${large}}`, `{"result":${large},"jsonrpc":"2.0","id":7}`]) {
+    const { answer } = read(line)
+    t.ok(answer?.text instanceof Spliced && String(answer.text) === large)
+    t.match(answer, { isError: true, hasMeta: false })
+    t.equal(read(line + line).kind, 'noise', 'two messages on one line')
+    t.equal(read(line.slice(0, -2)).kind, 'noise', 'cut off')
+    t.equal(read(line.replace('true', 'tru')).kind, 'noise', 'not JSON')
+    const broken = Buffer.from(line)
+    broken[1000] = 0xff
+    t.equal(typeof read(broken).answer?.text, 'string', 'what is not UTF-8 is decoded, and mended by that')
+  }
+  t.match(read(`{"jsonrpc":"2.0","id":7,"result":${large},"id":8}`), { kind: 'answer', id: 8 }, 'a second id is read as JSON.parse reads it')
+  t.match(read(`{"jsonrpc":"2.0","id":7,"result":${large.replace('"text"', '"_meta":{},"text"')}}`), { answer: { hasMeta: true } })
 })
 
 t.test('49: a child that does not read is given up on before it fills the memory, and its death fails what waits', async (t) => {

@@ -42,7 +42,7 @@ t.test('T47: many users come and go through fifty places: no call is lost, nothi
     const owner = { user: { id, name: id }, session: undefined }
     const instance = await supervisor.instance('quick', owner, 'legacy')
     return await new Promise((resolve, reject) => {
-      instance.request('tools/call', () => '{"name":"pid"}', { answer: (answer: Answer) => resolve(answer.kind === 'result' ? answer.text : answer.message), fail: reject })
+      instance.request('tools/call', () => '{"name":"pid"}', { answer: (answer: Answer) => resolve(answer.kind === 'result' ? String(answer.text) : answer.message), fail: reject })
     })
   }
   const heap = process.memoryUsage().rss
