@@ -14,6 +14,7 @@ import { createRecordIds } from './record-id.ts'
 import type { Done } from './journal.ts'
 import { openJournal } from './open-journal.ts'
 import type { Opened } from './open-journal.ts'
+import { timeLeft } from './time-left.ts'
 import { HEARTBEAT_MS, ownedHere } from './segment.ts'
 import type { Chain } from './segment.ts'
 import type { ShippingFacts } from './shipping.ts'
@@ -49,6 +50,8 @@ export interface LedgerStatus {
   readonly lastShippedAt: number | undefined
   /** For how many milliseconds the database has not taken what it was given; 0: it takes it. */
   readonly stalledMs: number
+  /** In how many milliseconds calls will be refused, should the database go on taking nothing; undefined while it takes what there is. */
+  readonly leftMs: number | undefined
   /** False: calls are refused. */
   readonly healthy: boolean
   readonly reason?: string
@@ -124,11 +127,13 @@ class ChainedLedger implements Ledger {
   get status (): LedgerStatus {
     const facts = this.#opened.shipping.facts
     const reason = this.#obstacle(facts)
+    const stalledMs = facts.stalledSince === 0 ? 0 : Date.now() - facts.stalledSince
     return {
       lagRecords: this.#lag(facts) + facts.older.records,
       lagBytes: facts.bytes + facts.older.bytes,
       lastShippedAt: facts.lastShippedAt || undefined,
-      stalledMs: facts.stalledSince === 0 ? 0 : Date.now() - facts.stalledSince,
+      stalledMs,
+      leftMs: reason === undefined ? timeLeft(stalledMs, facts.bytes + facts.older.bytes, this.#options.audit) : 0,
       healthy: reason === undefined,
       ...(reason !== undefined && { reason }),
     }

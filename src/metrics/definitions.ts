@@ -31,6 +31,7 @@ export const gauges = {
   streams: { name: 'portcullis_streams', help: 'Event streams that are open.', labels: [] },
   lagRecords: { name: 'portcullis_ledger_lag_records', help: 'Records that are durable on disk and not yet in the database.', labels: [] },
   lagBytes: { name: 'portcullis_ledger_lag_bytes', help: 'Bytes that are durable on disk and not yet in the database.', labels: [] },
+  left: { name: 'portcullis_ledger_left_seconds', help: 'Until calls are refused because the database takes no records; +Inf while it takes them.', labels: [] },
   databaseUp: { name: 'portcullis_database_up', help: '1 while the database answers, 0 otherwise.', labels: [] },
   databasePool: { name: 'portcullis_database_pool', help: 'Connections of the pool, and requests waiting for one.', labels: ['state'] },
   buildInfo: { name: 'portcullis_build_info', help: 'Always 1; the labels say what is running.', labels: ['version', 'node', 'config'] },

@@ -18,7 +18,7 @@ export interface DatabaseFacts { readonly up: boolean, readonly total: number, r
 
 /** Where the gauges are read, once a scrape. */
 export interface Sources {
-  ledger (): { readonly lagRecords: number, readonly lagBytes: number }
+  ledger (): { readonly lagRecords: number, readonly lagBytes: number, readonly leftMs: number | undefined }
   instances (): Iterable<InstanceFacts> | Promise<Iterable<InstanceFacts>>
   sessions (): number
   streams (): number
@@ -37,6 +37,7 @@ export function registerSources (registry: Registry, sources: () => Partial<Sour
   plain(gauges.streams, ({ streams }) => streams?.())
   plain(gauges.lagRecords, ({ ledger }) => ledger?.().lagRecords)
   plain(gauges.lagBytes, ({ ledger }) => ledger?.().lagBytes)
+  plain(gauges.left, ({ ledger }) => ledger === undefined ? undefined : (ledger().leftMs ?? Infinity) / 1000)
   plain(gauges.databaseUp, ({ database }) => database === undefined ? undefined : Number(database().up))
   gauge(registry, gauges.databasePool, metric => {
     const { total, idle, waiting } = sources().database?.() ?? {}

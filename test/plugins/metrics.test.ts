@@ -114,11 +114,11 @@ t.test('gauges are read from their owners at each scrape, with one look at the p
     { id: '3', upstream: 'git', state: 'starting', rssBytes: 7, cpuSeconds: 0 },
   ]
   metrics.watch({ sessions: () => 4, streams: () => 2, instances: () => { looks++; return instances } })
-  metrics.watch({ ledger: () => ({ lagRecords: 5, lagBytes: 600 }), database: () => ({ up: true, total: 3, idle: 2, waiting: 1 }) })
+  metrics.watch({ ledger: () => ({ lagRecords: 5, lagBytes: 600, leftMs: 1_500 }), database: () => ({ up: true, total: 3, idle: 2, waiting: 1 }) })
   const text = await metrics.registry.metrics()
   t.equal(looks, 1)
   for (const line of [
-    'portcullis_sessions 4', 'portcullis_streams 2', 'portcullis_ledger_lag_records 5', 'portcullis_ledger_lag_bytes 600',
+    'portcullis_sessions 4', 'portcullis_streams 2', 'portcullis_ledger_lag_records 5', 'portcullis_ledger_lag_bytes 600', 'portcullis_ledger_left_seconds 1.5',
     'portcullis_database_up 1', 'portcullis_database_pool{state="idle"} 2', 'portcullis_database_pool{state="waiting"} 1',
     'portcullis_instances{upstream="files",state="ready"} 2', 'portcullis_instances{upstream="git",state="starting"} 1',
     'portcullis_instance_rss_bytes{upstream="files"} 150', 'portcullis_instance_cpu_seconds_total{upstream="files"} 3',
