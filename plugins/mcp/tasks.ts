@@ -33,7 +33,7 @@ export function renaming ({ stateKey }: Pick<Gate, 'stateKey'>, call: Call, upst
 /** An answer with the ids of tasks as the client knows them. What a task asks of the client is looked at as any question is. */
 export function withTaskIds (gate: Gate, call: Call, upstream: string, answer: Result): Result {
   if (!concernsTask(call, answer)) return answer
-  const text = renameTasks(answer.text, renaming(gate, call, upstream))
+  const text = renameTasks(String(answer.text), renaming(gate, call, upstream))
   return { ...answer, text: call.era === 'modern' && call.method === 'tasks/get' ? withQuestions(gate, call, upstream, text) : text }
 }
 
