@@ -57,7 +57,7 @@ export async function pin ({ config, ledger, out }: Pick<CommandSession, 'config
 }
 
 async function look (packages: Packages, upstream: string, command: readonly string[], approve: boolean, audit: (detail: Record<string, unknown>) => void): Promise<Standing | undefined> {
-  const wanted = packages.wanted(command)
+  const wanted = packages.wanted(upstream, command)
   if (wanted === undefined) return undefined
   const { current, proposed } = await packages.compare(upstream, wanted)
   const isSame = current?.digest === proposed.digest && current.wanted === proposed.wanted

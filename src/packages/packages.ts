@@ -52,8 +52,9 @@ export class Packages {
     this.#registries = { npm: npmRegistry(config.packages, host), pypi: pypiRegistry(config.packages, host) }
   }
 
-  /** What a command would have downloaded; undefined when it names no package, or one that is installed beside the configuration. */
-  wanted (command: readonly string[]): Wanted | undefined {
+  /** What a command would have downloaded; undefined when it names no package, one that is installed beside the configuration, or one of an image. */
+  wanted (upstream: string, command: readonly string[]): Wanted | undefined {
+    if (imaged.has(this.#parts.config.upstreams.get(upstream)?.sandbox.mode ?? '')) return undefined
     const wanted = readWanted(command)
     if (wanted?.registry !== 'npm') return wanted
     return installedTarget(command.slice(1), this.#parts.config.directory, this.#parts.host) === undefined ? wanted : undefined
@@ -65,7 +66,7 @@ export class Packages {
    * @throws SandboxError when it is not what was approved, or cannot be installed
    */
   async program (upstream: string, command: readonly string[]): Promise<Program | undefined> {
-    const wanted = this.wanted(command)
+    const wanted = this.wanted(upstream, command)
     if (wanted === undefined) return undefined
     const folder = await this.#folder(upstream, wanted)
     return { ...this.#registries[wanted.registry].command(wanted, folder), folder }
@@ -141,6 +142,9 @@ export class Packages {
     }
   }
 }
+
+/** Modes whose programs are those of an image, under the image's own paths. */
+const imaged: ReadonlySet<string> = new Set(['docker'])
 
 /** What to do, by what the tools of registries say. */
 function adviceOn (said: string, upstream: string, { registry }: Wanted): string {

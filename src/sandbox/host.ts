@@ -28,6 +28,11 @@ export function realHost (path: string): Host {
   return { lookup: lookupOn(path), tool: lookupOn(`/usr/bin:${path}`), home: homedir(), node: process.execPath, kind, isExecutable, real, text, shebang }
 }
 
+/** The same, along the directories of the system where there is no `path`. */
+export function hostOn (path: string | undefined): Host {
+  return realHost(path ?? `${dirname(process.execPath)}:/usr/local/bin:/usr/bin:/bin`)
+}
+
 /** A directory and everything above it, nearest first. */
 export function ancestors (directory: string): string[] {
   const parent = dirname(directory)

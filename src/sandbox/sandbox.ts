@@ -39,19 +39,12 @@ export interface SandboxOptions {
  * @throws SandboxError for `none` unless it is allowed
  */
 export function openSandbox (mode: SandboxMode, options: SandboxOptions): Sandbox {
-  const path = options.path ?? systemPath
-  const host = options.host ?? hostOn(options.path)
+  const path = options.path ?? `${dirname(process.execPath)}:/usr/local/bin:/usr/bin:/bin`
+  const host = options.host ?? realHost(path)
   if (mode !== 'none') return new Proven(mode, backends[mode](host))
   if (!options.allowUnsandboxed) throw new SandboxError('An upstream asks for sandbox: none, which the gateway does not allow.', 'Take it out of upstreams.yaml, or start the gateway with --allow-unsandboxed.')
   return new Proven('none', { spawn: async (spec) => await spawnUnconfined(spec, host, path), test: () => Promise.resolve({ ok: true }) })
 }
-
-/** The machine, as the programs of upstreams are looked up along `path`; undefined: along the directories of the system. */
-export function hostOn (path: string | undefined): Host {
-  return realHost(path ?? systemPath)
-}
-
-const systemPath = `${dirname(process.execPath)}:/usr/local/bin:/usr/bin:/bin`
 
 const backends: Readonly<Record<Exclude<SandboxMode, 'none'>, (host: Host) => Backend>> = {
   bubblewrap: bubblewrapBackend,
