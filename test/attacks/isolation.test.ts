@@ -111,8 +111,8 @@ t.test('T24: every route wants a token, but for those that are public on purpose
   for (const { method, path } of routes.filter((route) => route.path !== '*' && !open.test(route.path))) {
     const response = await fetch(new URL(path.replace(/:\w+|\*/g, 'x'), gateway.url), { method, ...(['POST', 'PUT', 'PATCH', 'DELETE'].includes(method) ? { headers: { 'content-type': 'application/json' }, body: '{}' } : {}) })
     await response.body?.cancel()
-    // The forms of the account page live behind its cookie and its form token.
-    const refused = path.startsWith('/account/') ? [403] : [401, 404]
+    // The forms of the account page, and the way back from a company's login, want a cookie of ours.
+    const refused = /^\/(account|login)\//.test(path) ? [403] : [401, 404]
     t.ok(refused.includes(response.status), `${method} ${path}: ${response.status}`)
     if (response.status === 404) t.match(path, /^\/auth\/\*$/, 'nothing is there')
   }
