@@ -88,7 +88,7 @@ t.test('a database that goes away: calls are recorded while they can be, refused
     return refused !== undefined
   }, 20_000)
   t.match(refused, { status: 503, code: /^PORTCULLIS_(LEDGER_UNAVAILABLE|OVERLOADED)$/ })
-  t.equal((await fetch(`${gateway.url}/readyz`)).status, 503)
+  await until(async () => (await fetch(`${gateway.url}/readyz`)).status === 503)
   t.notOk(gateway.calls().some(({ params }) => (params?.['arguments'] as { text?: string } | undefined)?.text === refused?.text), 'a refused call was not forwarded')
 
   await cable.plug()
