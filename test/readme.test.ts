@@ -194,7 +194,7 @@ t.test('every portcullis command and flag that the documentation names exists', 
   for (const { page, line, text } of mentions) t.equal(unknownPart(known, text.replace(invocation, '')), undefined, `${page}:${line} ${text}`)
 
   const flags = new Set([...known.values()].flatMap((command) => command.flags))
-  const foreign = new Set(['--header', '--privileged', '--init', '--security-opt', '--fix', '--scenarios', '--only', '--rounds', '--no-build', '--quick', '--seed', '--kills', '--durability', '--local-timezone'])
+  const foreign = new Set(['--header', '--privileged', '--init', '--security-opt', '--fix', '--scenarios', '--only', '--rounds', '--no-build', '--quick', '--seed', '--kills', '--durability', '--local-timezone', '--index-url', '--ignore-scripts'])
   for (const { page, line, text } of spans().filter((span) => span.text.startsWith('--') && span.text !== '--')) {
     const [flag = ''] = text.split(/[ =]/)
     t.ok(flags.has(flag) || foreign.has(flag), `${page}:${line} ${text}`)
@@ -361,7 +361,7 @@ function unknownPart (known: ReadonlyMap<string, Known>, text: string): string |
   for (const word of text.split(/[<>|;&]/, 1)[0]?.split(/ +/) ?? []) {
     const { flags, commands } = known.get(path) ?? { flags: [], commands: [] }
     if (word.startsWith('-') && !flags.includes(word.replace(/=.*$/, ''))) return word
-    if (!/^[a-z]+$/.test(word) || commands.length === 0) continue
+    if (!/^[a-z]+(-[a-z]+)*$/.test(word) || commands.length === 0) continue
     if (!commands.includes(word)) return word
     path = `${path} ${word}`.trim()
   }

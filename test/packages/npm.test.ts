@@ -57,7 +57,7 @@ t.test('what cannot be resolved is refused, and says what to write instead', asy
     extra: ['uvx --with other reaching', /uvx --with is not supported here\. Write uvx --from <package> <program> <arguments>/],
     local: ['pipx run ./reaching', /pipx run \.\/reaching is not the name of a package in the registry/],
   }
-  const gateway = await startGateway(t, { yaml: { upstreams: Object.fromEntries(Object.entries(cases).map(([name, [command]]) => [name, { command }])), packages: { npm: registry.url } } })
+  const gateway = await startGateway(t, { yaml: { upstreams: Object.fromEntries(Object.entries(cases).map(([name, [command]]) => [name, { command }])), packages: { npm: registry.url }, roles: { user: { allow: ['*/*'] } } } })
   for (const [name, [, message]] of Object.entries(cases)) {
     const line = (): string => gateway.log().split('\n').find((line) => line.includes('its package cannot be had') && line.includes(`"upstream":"${name}"`)) ?? ''
     await until(() => line() !== '', 60_000)
