@@ -87,6 +87,8 @@ await install()
 const work = mkdtempSync(join(tmpdir(), 'portcullis-clients-'))
 fakeBrowser()
 const gateway = await startGateway()
+/** Access token of the administrator, once there is one. */
+let administrator = ''
 try {
   process.exitCode = await all()
 } finally {
@@ -118,8 +120,14 @@ function row (client, version, registration, result) {
 /** How many clients have registered themselves so far. */
 async function registrations () {
   const { origin } = new URL(gateway.url)
-  const login = await fetch(`${origin}/auth/login`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ username: 'admin', password: PASSWORD }) })
-  const listed = await fetch(`${origin}/admin/api/clients?limit=100`, { headers: { authorization: `Bearer ${(await login.json()).access_token}` } })
+  const list = async () => await fetch(`${origin}/admin/api/clients?limit=100`, { headers: { authorization: `Bearer ${administrator}` } })
+  let listed = await list()
+  if (listed.status === 401) {
+    // Once in a while only: ten logins a minute are let in.
+    const login = await fetch(`${origin}/auth/login`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ username: 'admin', password: PASSWORD }) })
+    administrator = (await login.json()).access_token
+    listed = await list()
+  }
   return (await listed.json()).clients.length
 }
 
