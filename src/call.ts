@@ -114,7 +114,7 @@ export class Call {
   settled = false
   /** What the record keeps of the payloads, sealed. */
   capture: Capture | undefined = undefined
-  /** Where it stands among those under way, -1 when it doesn't. Belongs to UnderWay. */
+  /** Where it stands among those under way, -1 when it doesn't. Belongs to the roster of those. */
   place = -1
   /** How to stop the upstream that works on the call. */
   cancel: ((refusal: Refusal) => void) | undefined = undefined

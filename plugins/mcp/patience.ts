@@ -1,9 +1,10 @@
 import { keepAliveMs } from '../../src/protocol/sse.ts'
+import { Roster } from './roster.ts'
+import type { Placed } from './roster.ts'
 
 /** An answer that somebody waits for. */
-export interface Waiting {
-  /** Where it stands among those that are waited for, -1 when it doesn't, and since when. Belongs to Patience. */
-  place: number
+export interface Waiting extends Placed {
+  /** Since when it is waited for, and when it last said something. Belong to Patience. */
   since: number
   said: number
   /** It has taken a while: becomes a stream, if that is possible. */
@@ -16,12 +17,9 @@ export interface Waiting {
 const patienceMs = 500
 const lookMs = 250
 
-/**
- * Answers that are under way, looked after together: one timer for all costs less than one a call, and so does a list
- * whose members know their place: a Map that calls run through is rebuilt all the time.
- */
+/** Answers that are under way, looked after together: one timer for all costs less than one a call. */
 export class Patience {
-  readonly #waiting: Waiting[] = []
+  readonly #waiting = new Roster<Waiting>()
   readonly #timer: NodeJS.Timeout
 
   constructor () {
@@ -30,28 +28,19 @@ export class Patience {
   }
 
   add (waiting: Waiting, now: number): void {
-    if (waiting.place >= 0) return
-    waiting.since = waiting.said = now
-    waiting.place = this.#waiting.push(waiting) - 1
+    if (this.#waiting.add(waiting)) waiting.since = waiting.said = now
   }
 
   delete (waiting: Waiting): void {
-    const { place } = waiting
-    if (place < 0) return
-    waiting.place = -1
-    const last = this.#waiting.pop()
-    if (last === undefined || last === waiting) return
-    this.#waiting[place] = last
-    last.place = place
+    this.#waiting.delete(waiting)
   }
 
   close (): void {
     clearInterval(this.#timer)
   }
 
-  /** A copy, since an answer may end while it is looked after. */
   #look (now: number): void {
-    for (const waiting of [...this.#waiting]) {
+    for (const waiting of this.#waiting.all()) {
       if (now - waiting.since >= patienceMs) waiting.hold()
       if (now - waiting.said < keepAliveMs) continue
       waiting.said = now

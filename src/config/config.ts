@@ -2,6 +2,7 @@ import { ConfigError } from './problems.ts'
 import { readConfig } from './read.ts'
 import type { AskKind } from '../protocol/capabilities.ts'
 import type { Flags } from './environment.ts'
+import type { IdentitySpec } from './identity-spec.ts'
 
 export { environment } from './environment.ts'
 export { ConfigError, formatProblem } from './problems.ts'
@@ -70,42 +71,6 @@ export interface OAuthSpec {
   readonly clientDocuments: 'off' | 'pinned' | 'fetch'
   /** Address of a client's document → its text. */
   readonly pinned: Readonly<Record<string, string>>
-}
-
-/** Who else may say who somebody is. */
-export interface IdentitySpec { readonly providers: readonly ProviderSpec[], readonly issuers: readonly IssuerSpec[] }
-
-/** Which claims say what a person is called and may do. A claim within a claim is named with dots. */
-export interface ClaimMapping {
-  readonly nameClaim: string
-  readonly groupsClaim: string
-  /** Value of the groups claim → role. */
-  readonly roles: Readonly<Record<string, string>>
-}
-
-/** An OpenID Connect provider that people log in at. */
-export interface ProviderSpec extends ClaimMapping {
-  readonly name: string
-  /** For people. */
-  readonly title: string
-  readonly issuer: string
-  readonly clientId: string
-  /** Name of the secret; undefined: a public client. */
-  readonly secret: string | undefined
-  readonly scopes: readonly string[]
-}
-
-/** An issuer whose access tokens are accepted for calls. */
-export interface IssuerSpec extends ClaimMapping {
-  readonly name: string
-  /** Exactly as `iss` has it. */
-  readonly issuer: string
-  /** Where its public keys are. */
-  readonly jwks: string
-  readonly audience: string
-  readonly algorithms: readonly string[]
-  /** Claims that must have these values. */
-  readonly require: Readonly<Record<string, string>>
 }
 
 export interface UpstreamSpec {

@@ -1,7 +1,7 @@
 import { identityDefaults } from './schema-identity.ts'
 import { present } from './reading.ts'
 import { secretName } from './secrets.ts'
-import type { IdentitySpec, IssuerSpec, ProviderSpec } from './config.ts'
+import type { IdentitySpec, IssuerSpec, ProviderSpec } from './identity-spec.ts'
 import type { Path } from './problems.ts'
 import type { Surroundings } from './reading.ts'
 import type { RawConfig } from './schema.ts'

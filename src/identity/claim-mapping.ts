@@ -1,4 +1,4 @@
-import type { ClaimMapping } from '../config/config.ts'
+import type { ClaimMapping } from '../config/identity-spec.ts'
 
 export type Facts = Readonly<Record<string, unknown>>
 

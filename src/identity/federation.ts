@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 
 import { findArtifact, putArtifact, takeArtifact } from '../../db/oauth-artifacts.ts'
-import type { ProviderSpec } from '../config/config.ts'
+import type { ProviderSpec } from '../config/identity-spec.ts'
 import { Refusal } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { isOverfull, nameIn, rolesOf } from './claim-mapping.ts'

@@ -4,7 +4,7 @@ import { decodeJwt, errors, jwtVerify } from 'jose'
 import type { JWTPayload, JWTVerifyGetKey, JWTVerifyResult } from 'jose'
 import { LRUCache } from 'lru-cache'
 
-import type { IssuerSpec } from '../config/config.ts'
+import type { IssuerSpec } from '../config/identity-spec.ts'
 import { Refusal } from '../errors.ts'
 import { claimOf, isOverfull, nameIn, rolesOf } from './claim-mapping.ts'
 import type { Facts } from './claim-mapping.ts'

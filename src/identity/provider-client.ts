@@ -1,6 +1,6 @@
 import * as openid from 'openid-client'
 
-import type { ProviderSpec } from '../config/config.ts'
+import type { ProviderSpec } from '../config/identity-spec.ts'
 import type { Facts } from './claim-mapping.ts'
 import { claimOf } from './claim-mapping.ts'
 

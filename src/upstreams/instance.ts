@@ -1,9 +1,6 @@
-import { createHash } from 'node:crypto'
 import { Refusal } from '../errors.ts'
 import { legacyVersions, modernVersions } from '../protocol/era.ts'
 import type { Era, LogLevel } from '../protocol/era.ts'
-import { isObject } from '../protocol/message.ts'
-import { lists } from '../protocol/methods.ts'
 import type { ListMethod } from '../protocol/methods.ts'
 import { offered } from '../protocol/capabilities.ts'
 import type { AskKind } from '../protocol/capabilities.ts'
@@ -15,6 +12,7 @@ import { clientInfo, ownEnvelope, withoutSubscription } from './envelope.ts'
 import { introductionOf } from './introduction.ts'
 import type { Introduction, Item } from './introduction.ts'
 import { Listening } from './listening.ts'
+import { Offer } from './offer.ts'
 import { unreachable } from './remote/remote.ts'
 import { Turns } from './turns.ts'
 
@@ -23,9 +21,6 @@ export class WrongEra extends Error {}
 
 /** A stream that is listened to has no deadline. */
 const foreverMs = 2 ** 50
-const maxPages = 100
-/** Tools may be looked up again at most this often when a caller names one that is not in the list. */
-const relistMs = 5_000
 /** A server that has not answered server/discover by then is taken for one that does not know it. */
 const probeMs = 10_000
 
@@ -61,12 +56,8 @@ export class Instance {
   lastUsed = Date.now()
   /** The level it was last told to log at. */
   logLevel: LogLevel | undefined = undefined
-  #tools: ReadonlyMap<string, Item> = new Map()
-  #toolsAt = 0
-  #loading: Promise<void> | undefined
-  #stale = false
   #isOpen = true
-  #lists = new Map<ListMethod, Promise<readonly Item[]>>()
+  readonly #offer: Offer
   readonly #channel: Channel
   /** How long one request may take, in milliseconds. */
   readonly timeoutMs: number
@@ -80,6 +71,11 @@ export class Instance {
     this.cell = options.cell
     this.timeoutMs = options.timeoutMs
     this.#isRemote = options.isRemote
+    this.#offer = new Offer({
+      era: options.era,
+      capabilities: () => this.introduction.capabilities,
+      ask: (method, params) => this.#ask(method, params, this.timeoutMs, false),
+    })
     // Nobody can say whose call a shared process asks about, and a 2026-07-28 server asks in its answers.
     this.#mayAsk = options.era === 'legacy' && options.owner !== '*' ? options.asks.kinds : []
     const turns = this.turns = this.#mayAsk.length === 0 ? undefined : new Turns(options.asks.known(), options.asks.learn)
@@ -87,7 +83,8 @@ export class Instance {
       ...options.hooks,
       ask: turns === undefined ? undefined : (ask) => turns.asked(ask),
       notification: (method, params) => {
-        this.#onNotification(method)
+        if (method === 'notifications/subscriptions/acknowledged') this.listening?.acknowledged()
+        this.#offer.heard(method)
         options.hooks.notification(method, this.era === 'modern' ? withoutSubscription(params) : params)
       },
     })
@@ -101,7 +98,7 @@ export class Instance {
 
   /** Changes with the tools that are offered. */
   get fingerprint (): string {
-    return createHash('sha256').update(JSON.stringify([...this.#tools])).digest('base64')
+    return this.#offer.fingerprint
   }
 
   /** The notifications that say that a list of it is another one now. */
@@ -115,7 +112,7 @@ export class Instance {
 
   /** Name → definition, as the server last listed them. */
   get tools (): ReadonlyMap<string, Item> {
-    return this.#tools
+    return this.#offer.tools
   }
 
   /**
@@ -126,7 +123,7 @@ export class Instance {
     const result = this.era === 'legacy' ? await this.#initialize(timeoutMs) : await this.#discover(timeoutMs)
     this.introduction = introductionOf(this.upstream, result)
     if (this.era === 'legacy') this.#channel.notify('notifications/initialized')
-    if (this.introduction.capabilities['tools'] !== undefined) await this.#loadTools()
+    await this.#offer.begin()
     if (this.era === 'modern') {
       this.listening = new Listening(this.introduction.capabilities, {
         request: (notifications, sink) => this.#channel.request('subscriptions/listen', () => JSON.stringify({ notifications, _meta: ownEnvelope }), sink, foreverMs),
@@ -164,24 +161,14 @@ export class Instance {
     return this.#channel.only()
   }
 
-  /** The definition of a tool. One that is not listed is looked for in a fresh list, since servers may add tools silently. */
+  /** The definition of a tool, see Offer. */
   async tool (name: string): Promise<Item | undefined> {
-    await this.#loading
-    const known = this.#tools.get(name)
-    if (known !== undefined || Date.now() - this.#toolsAt < relistMs || this.introduction.capabilities['tools'] === undefined) return known
-    await this.#loadTools()
-    return this.#tools.get(name)
+    return await this.#offer.tool(name)
   }
 
-  /** All items of one list, every page, kept until the server says that it changed. Empty when the server has no such list. */
+  /** All items of one list, see Offer. */
   list (method: ListMethod): Promise<readonly Item[]> {
-    let items = this.#lists.get(method)
-    if (items === undefined) {
-      items = this.#fetch(method)
-      this.#lists.set(method, items)
-      items.catch(() => this.#lists.delete(method))
-    }
-    return items
+    return this.#offer.list(method)
   }
 
   /** Fails what is in flight and ends the process and all its descendants. */
@@ -198,11 +185,11 @@ export class Instance {
 
   async #initialize (timeoutMs: number): Promise<Item> {
     const params = JSON.stringify({ protocolVersion: legacyVersions[0], capabilities: offered(this.#mayAsk), clientInfo })
-    return await this.#ask('initialize', () => params, timeoutMs, true)
+    return await this.#ask('initialize', params, timeoutMs, true)
   }
 
   async #discover (timeoutMs: number): Promise<Item> {
-    const result = await this.#ask('server/discover', () => JSON.stringify({ _meta: ownEnvelope }), Math.min(timeoutMs, probeMs), true).catch((error: unknown) => {
+    const result = await this.#ask('server/discover', JSON.stringify({ _meta: ownEnvelope }), Math.min(timeoutMs, probeMs), true).catch((error: unknown) => {
       if (this.#isRemote && error instanceof Refusal && error.code === 'PORTCULLIS_UPSTREAM_FAILED') throw error
       // Some servers exit on what they do not know, others keep silent: both may be of the other era.
       throw error instanceof WrongEra ? error : new WrongEra('server/discover was not answered', { cause: error })
@@ -212,45 +199,9 @@ export class Instance {
     return result
   }
 
-  /** However often the list changes meanwhile, there is one listing under way and at most one to follow. */
-  #reloadTools (): void {
-    this.#stale = this.#loading !== undefined
-    if (this.#stale) return
-    this.#loading = this.#loadTools().catch(() => {}).finally(() => { // asked for again when a tool is looked up
-      this.#loading = undefined
-      if (this.#stale) this.#reloadTools()
-    })
-  }
-
-  async #loadTools (): Promise<void> {
-    this.#lists.delete('tools/list')
-    this.#toolsAt = Date.now()
-    const items = await this.list('tools/list')
-    const tools = new Map<string, Item>()
-    // Of two with one name it is the first: the one that lists show.
-    for (const tool of items) if (typeof tool['name'] === 'string' && !tools.has(tool['name'])) tools.set(tool['name'], tool)
-    this.#tools = tools
-  }
-
-  async #fetch (method: ListMethod): Promise<readonly Item[]> {
-    const { member, capability } = lists[method]
-    if (this.introduction.capabilities[capability] === undefined) return []
-    const items: Item[] = []
-    let cursor: unknown
-    for (let page = 0; page < maxPages; page++) {
-      const params = { ...(cursor === undefined ? {} : { cursor }), ...(this.era === 'modern' ? { _meta: ownEnvelope } : {}) }
-      const result = await this.#ask(method, () => JSON.stringify(params), this.timeoutMs, false)
-      const given = result[member]
-      if (Array.isArray(given)) items.push(...given.filter(isObject))
-      cursor = result['nextCursor']
-      if (cursor === undefined || cursor === null) break
-    }
-    return items
-  }
-
-  #ask (method: string, params: (id: number) => string, timeoutMs: number, handshake: boolean): Promise<Item> {
+  #ask (method: string, params: string, timeoutMs: number, handshake: boolean): Promise<Item> {
     return new Promise((resolve, reject) => {
-      this.#channel.request(method, params, {
+      this.#channel.request(method, () => params, {
         answer: (answer: Answer) => {
           if (answer.kind === 'result') resolve(JSON.parse(String(answer.text)) as Item)
           else if (handshake && answer.code !== unreachable) reject(new WrongEra(`${method}: ${answer.message}`))
@@ -259,16 +210,6 @@ export class Instance {
         fail: reject,
       }, timeoutMs)
     })
-  }
-
-  #onNotification (method: string): void {
-    if (method === 'notifications/subscriptions/acknowledged') this.listening?.acknowledged()
-    if (method === 'notifications/tools/list_changed') this.#reloadTools()
-    else if (method === 'notifications/prompts/list_changed') this.#lists.delete('prompts/list')
-    else if (method === 'notifications/resources/list_changed') {
-      this.#lists.delete('resources/list')
-      this.#lists.delete('resources/templates/list')
-    }
   }
 }
 
