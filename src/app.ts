@@ -52,6 +52,7 @@ import { openCells } from './upstreams/cells.ts'
 import type { Cells } from './upstreams/cells.ts'
 import { Supervisor } from './upstreams/supervisor.ts'
 import { packageEvents, supervisorEvents } from './upstreams/events.ts'
+import { announceUnsandboxed } from './upstreams/unsandboxed.ts'
 import { version } from './version.ts'
 
 export interface Gateway {
@@ -88,6 +89,7 @@ export async function openGateway (config: Config, log: Log): Promise<Gateway> {
     const gate = await compose(app, { config, log, database, watch, ledger, measured, cells, life })
     const metricsServer = own(await startMetricsServer({ ...config.metrics, registry: measured.registry, hosts: config.server.hosts, log }))
     const firstAdmin = await app.identity.firstStart(config.adminPassword)
+    announceUnsandboxed(config, { log, ledger, metrics: measured })
     const url = await app.listen({ host: config.server.host, port: config.server.port })
     ledger.append({ kind: 'config', record: ledger.newRecord(), outcome: 'ok', policy: config.version, detail: { file: config.file, upstreams: [...config.upstreams.keys()], roles: [...config.roles.keys()] } })
     ledger.append({ kind: 'gateway', record: ledger.newRecord(), outcome: 'ok', policy: config.version, detail: { event: 'start', version, url, durability: config.audit.durability, metrics: metricsServer.address?.port } })

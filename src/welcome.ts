@@ -1,4 +1,4 @@
-import { shortcomings } from './config/backend.ts'
+import { shortcomings, unsandboxed } from './config/backend.ts'
 import type { Config } from './config/config.ts'
 
 export interface Start {
@@ -17,7 +17,7 @@ export function welcome ({ firstAdmin, sandboxProblems }: Start, config: Config)
     `  metrics     http://${config.metrics.host}:${config.metrics.port}/metrics`,
     ...admin(firstAdmin),
     ...sandboxProblems.map((problem) => `\n  No sandbox, so upstreams are refused: ${problem}`),
-    ...unsandboxed(config),
+    ...bare(unsandboxed(config)),
     ...weaker(config),
     '',
     'Connect a client:',
@@ -42,7 +42,6 @@ function weaker (config: Config): string[] {
 }
 
 /** Never silent: a server without a sandbox can read and change whatever the gateway can. */
-function unsandboxed (config: Config): string[] {
-  const bare = [...config.upstreams.values()].filter(({ sandbox }) => sandbox.mode === 'none').map(({ name }) => name)
-  return bare.length === 0 ? [] : ['', `  WARNING: running WITHOUT a sandbox, with everything this machine's user may do: ${bare.join(', ')}`]
+function bare (upstreams: readonly string[]): string[] {
+  return upstreams.length === 0 ? [] : ['', `  WARNING: running WITHOUT a sandbox, with everything this machine's user may do: ${upstreams.join(', ')}`]
 }

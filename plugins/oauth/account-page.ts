@@ -1,21 +1,24 @@
+import type { UpstreamSpec } from '../../src/config/config.ts'
 import type { Account } from '../../src/identity/account.ts'
 import { readAudience } from '../../src/identity/audience.ts'
 import type { OpenGrant } from '../../src/identity/grants.ts'
 import type { PersonalToken } from '../../src/identity/personal-tokens.ts'
 import { cleanName } from '../../src/oauth/client-rules.ts'
-import type { AccountPage, AccountRow } from './pages.ts'
+import type { AccountPage, AccountRow, ServerRow } from './pages.ts'
 
 export interface AccountFacts {
   readonly present: Account
   readonly grants: readonly OpenGrant[]
   readonly tokens: readonly PersonalToken[]
+  /** Those that the person reaches. */
+  readonly upstreams: readonly UpstreamSpec[]
   readonly publicUrl: string
   /** What was just done, from the address: only known words count. */
   readonly done: string | undefined
 }
 
 /** What the account page says, form aside: programs that were let in, logins, and personal access tokens. */
-export function accountPage ({ present, grants, tokens, publicUrl, done }: AccountFacts): Omit<AccountPage, 'csrf' | 'error'> {
+export function accountPage ({ present, grants, tokens, upstreams, publicUrl, done }: AccountFacts): Omit<AccountPage, 'csrf' | 'error'> {
   return {
     user: present.user.name,
     hasPassword: present.hasPassword,
@@ -33,6 +36,7 @@ export function accountPage ({ present, grants, tokens, publicUrl, done }: Accou
       facts: [`${token.prefix}…`, token.scopes === null ? 'All of your rights' : `Only ${token.scopes.join(', ')}`, since(token.createdAt), used(token.lastUsedAt), until(token.expiresAt)],
       action: `/account/tokens/${token.id}/revoke`,
     })),
+    servers: upstreams.map(server),
   }
 }
 
@@ -50,6 +54,11 @@ function program (grant: OpenGrant, publicUrl: string): Omit<AccountRow, 'action
     note: grant.host === undefined ? 'Not verified: it gave itself this name' : `Described by ${grant.host}`,
     facts: [only.length === 0 || only.includes(undefined) ? 'Calls tools as you' : `Calls tools of ${only.join(', ')} as you`, since(grant.startedAt), used(grant.lastUsedAt), until(grant.expiresAt)],
   }
+}
+
+function server ({ name, remote, sandbox: { mode } }: UpstreamSpec): ServerRow {
+  if (remote !== undefined) return { name, confinement: 'Runs elsewhere', isBare: false }
+  return { name, confinement: mode === 'none' ? 'No sandbox' : `Sandboxed by ${mode}`, isBare: mode === 'none' }
 }
 
 function capital (text: string): string {

@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 
+import type { UpstreamSpec } from '../../src/config/config.ts'
 import { Refusal } from '../../src/errors.ts'
 import type { Account } from '../../src/identity/account.ts'
 import type { Identity } from '../../src/identity/identity.ts'
@@ -12,6 +13,8 @@ import type { Pages } from './pages.ts'
 export interface AccountOptions {
   readonly identity: Pick<Identity, 'accounts' | 'federation' | 'deriveKey' | 'listGrants' | 'revokeGrant' | 'listTokens' | 'revokeToken'>
   readonly pages: Pages
+  /** What the user with this id reaches now. */
+  readonly reachedBy: (userId: string) => Promise<readonly UpstreamSpec[]>
   readonly publicUrl: string
 }
 
@@ -19,7 +22,7 @@ interface Answers { readonly csrf?: string, readonly username?: string, readonly
 type Form = FastifyRequest<{ Params: { id: string, provider: string }, Body: Answers | undefined, Querystring: { done?: string } }>
 
 /** Where a person sees what can act in their name, ends it, and changes their password. */
-export function account (app: FastifyInstance, { identity, pages, publicUrl }: AccountOptions): void {
+export function account (app: FastifyInstance, { identity, pages, reachedBy, publicUrl }: AccountOptions): void {
   const { accounts, federation } = identity
   const cookie = openAccountCookie(identity.deriveKey('account forms'), publicUrl)
 
@@ -105,9 +108,9 @@ export function account (app: FastifyInstance, { identity, pages, publicUrl }: A
 
   async function show (present: Account, request: Form, reply: FastifyReply, more: { done?: string | undefined, error?: string }): Promise<FastifyReply> {
     const { user } = present
-    const [grants, tokens] = await Promise.all([identity.listGrants(user.id), identity.listTokens(user.id)])
+    const [grants, tokens, upstreams] = await Promise.all([identity.listGrants(user.id), identity.listTokens(user.id), reachedBy(user.id)])
     const csrf = cookie.tokenOf(cookie.read(request) ?? '')
-    return await reply.type(HTML).send(pages.account({ csrf, ...accountPage({ present, grants, tokens, publicUrl, done: more.done }), error: more.error }))
+    return await reply.type(HTML).send(pages.account({ csrf, ...accountPage({ present, grants, tokens, upstreams, publicUrl, done: more.done }), error: more.error }))
   }
 
   async function sameForm (request: Form): Promise<void> {

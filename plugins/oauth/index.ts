@@ -7,9 +7,11 @@ import type { FastifyError, FastifyInstance } from 'fastify'
 import type Provider from 'oidc-provider'
 
 import type { Database } from '../../db/connect.ts'
-import type { Config } from '../../src/config/config.ts'
+import { findById } from '../../db/users.ts'
+import type { Config, UpstreamSpec } from '../../src/config/config.ts'
 import { Refusal } from '../../src/errors.ts'
 import type { Identity } from '../../src/identity/identity.ts'
+import { reach } from '../../src/identity/store.ts'
 import type { IdentityTally } from '../../src/identity/tally.ts'
 import { account } from './account.ts'
 import type { AccountOptions } from './account.ts'
@@ -27,7 +29,7 @@ export interface OAuthOptions extends Pick<InteractionOptions, 'reachable' | 'au
   readonly identity: Pick<Identity, 'claims' | 'onKeyChange'> & ProviderOptions['identity'] & InteractionOptions['identity'] & AccountOptions['identity']
   readonly database: Pick<Database, 'db'>
   readonly tally: Pick<IdentityTally, 'tokenIssued'>
-  readonly config: Pick<Config, 'oauth'> & { readonly server: Pick<Config['server'], 'publicUrl'> }
+  readonly config: Pick<Config, 'oauth' | 'upstreams'> & { readonly server: Pick<Config['server'], 'publicUrl'> }
 }
 
 /** The door: the authorization server that clients find by themselves, and the pages where people let them in. */
@@ -77,8 +79,14 @@ export async function oauth (app: FastifyInstance, { identity, database: { db },
       return reply.code(known.status).headers(known.headers).type('text/html; charset=utf-8').send(pages.message({ title: 'This does not work', text: known.message }))
     })
     federated(scope, identity.federation)
-    account(scope, { identity, pages, publicUrl })
+    account(scope, { identity, pages, publicUrl, reachedBy })
     interaction(scope, { provider: current, db, identity, audit, pages, publicUrl, reachable })
     await Promise.resolve()
   })
+
+  async function reachedBy (userId: string): Promise<readonly UpstreamSpec[]> {
+    const user = await reach(async () => await findById(db, userId))
+    const names = user === undefined ? [] : reachable({ id: user.id, name: user.username, roles: user.roles })
+    return [...config.upstreams.values()].filter(({ name }) => names.includes(name))
+  }
 }

@@ -81,6 +81,15 @@ export interface AccountRow {
   readonly action: string
 }
 
+/** A server that a person reaches. */
+export interface ServerRow {
+  readonly name: string
+  /** What it is confined by, in words. */
+  readonly confinement: string
+  /** Nothing confines it. */
+  readonly isBare: boolean
+}
+
 export interface AccountPage {
   readonly csrf: string
   readonly user: string
@@ -92,6 +101,7 @@ export interface AccountPage {
   readonly programs: readonly AccountRow[]
   readonly logins: readonly AccountRow[]
   readonly tokens: readonly AccountRow[]
+  readonly servers: readonly ServerRow[]
 }
 
 /** ui/ stands beside plugins/ in the sources, and one level further up when built into dist/. */

@@ -1,4 +1,4 @@
-import type { Grant, SandboxMode, SandboxSpec } from './config.ts'
+import type { Config, Grant, SandboxMode, SandboxSpec } from './config.ts'
 import type { Path } from './problems.ts'
 import type { Surroundings } from './reading.ts'
 
@@ -24,6 +24,11 @@ export const shortcomings: Readonly<Record<SandboxMode, readonly string[]>> = {
     'may talk to some services of the system',
   ],
   none: ['may do everything the gateway\'s user may'],
+}
+
+/** Names of the upstreams that run without a sandbox, since the configuration and the command line say so. */
+export function unsandboxed ({ upstreams }: Pick<Config, 'upstreams'>): readonly string[] {
+  return [...upstreams.values()].filter(({ remote, sandbox }) => remote === undefined && sandbox.mode === 'none').map(({ name }) => name)
 }
 
 type Key = 'memory' | 'processes' | 'file_size' | 'open_files' | 'tmp'

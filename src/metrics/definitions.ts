@@ -27,6 +27,7 @@ export const histograms = {
 export const gauges = {
   instances: { name: 'portcullis_instances', help: 'Upstream instances, by state.', labels: ['upstream', 'state'] },
   rss: { name: 'portcullis_instance_rss_bytes', help: 'Resident memory of the instances of an upstream.', labels: ['upstream'] },
+  unsandboxed: { name: 'portcullis_unsandboxed_upstreams', help: 'Upstreams that run without a sandbox, because the configuration and the command line say so.', labels: [] },
   sessions: { name: 'portcullis_sessions', help: 'Sessions of session-era clients that are open here.', labels: [] },
   streams: { name: 'portcullis_streams', help: 'Event streams that are open.', labels: [] },
   lagRecords: { name: 'portcullis_ledger_lag_records', help: 'Records that are durable on disk and not yet in the database.', labels: [] },

@@ -20,6 +20,8 @@ export interface DatabaseFacts { readonly up: boolean, readonly total: number, r
 export interface Sources {
   ledger (): { readonly lagRecords: number, readonly lagBytes: number, readonly leftMs: number | undefined }
   instances (): Iterable<InstanceFacts> | Promise<Iterable<InstanceFacts>>
+  /** How many upstreams run without a sandbox. */
+  unsandboxed (): number
   sessions (): number
   streams (): number
   database (): DatabaseFacts
@@ -33,6 +35,7 @@ export function registerSources (registry: Registry, sources: () => Partial<Sour
       if (value !== undefined) metric.set(value)
     })
   }
+  plain(gauges.unsandboxed, ({ unsandboxed }) => unsandboxed?.())
   plain(gauges.sessions, ({ sessions }) => sessions?.())
   plain(gauges.streams, ({ streams }) => streams?.())
   plain(gauges.lagRecords, ({ ledger }) => ledger?.().lagRecords)
