@@ -43,7 +43,7 @@ export async function makePartitionsAhead (db: Kysely<Schema>): Promise<void> {
 export async function danglingIntents (db: Kysely<Schema>, chain: string): Promise<string[]> {
   const { rows } = await sql<{ record: string }>`
     select e.record from ledger.event e
-    where e.chain_id = ${chain} and e.kind = 'call'
+    where e.chain_id = ${chain} and (e.kind = 'call' or (e.kind = 'egress' and e.outcome is null))
       and e.ts >= (select c.last_ts - interval '1 day' from ledger.chain c where c.chain_id = ${chain})
       and not exists (select from ledger.event o where o.record = e.record and o.kind in ('outcome', 'recovered') and o.ts >= e.ts)
     order by e.seq`.execute(db)

@@ -118,12 +118,15 @@ export async function liveHeads (db: Db): Promise<Map<string, number>> {
   return new Map(rows.map(({ chain_id: chain, head }) => [chain, head]))
 }
 
-/** Attempts that were concluded by the events after number `after`, up to `head`, in the order of these events. */
+/**
+ * Attempts that were concluded by the events after number `after`, up to `head`, in the order of these events. A connection is among them twice: when
+ * it is made, since it may stay open for days, and when it has ended.
+ */
 export async function concludedBetween (db: Db, chain: string, after: number, head: number): Promise<Attempt[]> {
   const { rows } = await sql<Attempt>`
     select ${columns} from ledger.event e
     join lateral (
-      select * from ledger.attempt x where x.record = e.record and x.kind = 'call' and e.kind in ('outcome', 'recovered')
+      select * from ledger.attempt x where x.record = e.record and x.kind in ('call', 'egress') and e.kind in ('outcome', 'recovered')
       union all
       select * from ledger.attempt x where x.record = e.record and x.chain_id = e.chain_id and x.seq = e.seq and e.kind not in ('call', 'outcome', 'recovered')
     ) a on true

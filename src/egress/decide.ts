@@ -6,9 +6,10 @@ import { hostName } from '../config/destinations.ts'
 import { addressProblem, ranges } from '../config/addresses.ts'
 
 /** What an upstream asked to be connected to, and what came of it. */
-export type Verdict =
-  | { readonly allowed: true, readonly host: string, readonly port: number, readonly address: string }
-  | { readonly allowed: false, readonly host: string, readonly port: number, readonly address?: string, readonly reason: string }
+export type Verdict = Allowed | { readonly allowed: false, readonly host: string, readonly port: number, readonly address?: string, readonly reason: string }
+
+/** `address` is what is to be dialled. */
+export interface Allowed { readonly allowed: true, readonly host: string, readonly port: number, readonly address: string }
 
 /** All addresses of a name. */
 export type Resolve = (host: string) => Promise<readonly string[]>

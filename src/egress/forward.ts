@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { request as send } from 'node:http'
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import { pipeline } from 'node:stream/promises'
 
 const answerMs = 60_000
@@ -9,20 +10,12 @@ const answerMs = 60_000
 const perHop = ['connection', 'proxy-connection', 'proxy-authorization', 'proxy-authenticate', 'keep-alive', 'te', 'trailer', 'transfer-encoding', 'upgrade']
 
 /**
- * Sends one plain HTTP request on to the address that was judged, under the name that was judged: what the request itself
- * says in Host does not count. @throws when there is no answer
+ * Sends one plain HTTP request on over a connection to where it may go, under the name that was judged: what the request
+ * itself says in Host does not count. The connection ends with it. @throws when there is no answer
  */
-export async function forward (request: IncomingMessage, response: ServerResponse, url: URL, address: string): Promise<void> {
-  const outgoing = send({
-    host: address,
-    port: url.port === '' ? 80 : Number(url.port),
-    method: request.method,
-    path: url.pathname + url.search,
-    headers: { ...passable(request), host: url.host },
-    agent: false,
-    timeout: answerMs,
-  })
-  outgoing.on('timeout', () => outgoing.destroy(new Error('no answer')))
+export async function forward (request: IncomingMessage, response: ServerResponse, url: URL, remote: Socket): Promise<void> {
+  remote.setTimeout(answerMs)
+  const outgoing = send({ createConnection: () => remote, method: request.method, path: url.pathname + url.search, headers: { ...passable(request), host: url.host } })
   response.once('close', () => outgoing.destroy())
   const answered = once(outgoing, 'response') as Promise<[IncomingMessage]>
   const [, [answer]] = await Promise.all([pipeline(request, outgoing), answered])

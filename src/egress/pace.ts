@@ -14,9 +14,10 @@ export class Pace {
     this.#intervalMs = 1000 / perSecond
   }
 
-  async turn (): Promise<void> {
+  /** Waits for a turn. @throws when `signal` ends the wait */
+  async turn (signal: AbortSignal): Promise<void> {
     const ms = this.wait(Date.now())
-    if (ms > 0) await sleep(ms, undefined, { ref: false })
+    if (ms > 0) await sleep(ms, undefined, { ref: false, signal })
   }
 
   /** Takes a turn at `now` and says after how many milliseconds it comes. */

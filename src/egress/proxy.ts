@@ -1,19 +1,21 @@
+import { setMaxListeners } from 'node:events'
 import { createServer } from 'node:http'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { NetworkSpec } from '../config/config.ts'
+import { connected, dial, Stopped } from './connection.ts'
+import type { RecordConnection } from './connection.ts'
 import { judgeOf } from './decide.ts'
-import type { Resolve, Verdict } from './decide.ts'
+import type { Allowed, Resolve, Verdict } from './decide.ts'
 import { forward } from './forward.ts'
 import { Pace } from './pace.ts'
 import { openSocket } from './socket.ts'
-import { dial, join } from './tunnel.ts'
+import { join } from './tunnel.ts'
 
 export interface EgressOptions {
   readonly network: NetworkSpec
-  /** Hears of every connection before anything is dialled; when it fails, nothing is. */
-  readonly record: (verdict: Verdict) => Promise<void>
+  readonly record: RecordConnection
   readonly resolve?: Resolve
 }
 
@@ -21,7 +23,7 @@ export interface EgressOptions {
 export interface Egress {
   /** Path of the socket to show to the cell: whoever reaches it is that cell. */
   readonly socket: string
-  /** Ends every connection. Idempotent. */
+  /** Ends every connection; when it returns, the end of each was told. Idempotent. */
   close (): Promise<void>
 }
 
@@ -38,18 +40,24 @@ const requestTimeoutMs = 300_000
 export async function openEgress ({ network, record, resolve }: EgressOptions): Promise<Egress> {
   const judge = judgeOf(network, resolve)
   const pace = new Pace(100, 20)
+  const closing = new AbortController()
+  setMaxListeners(maxConnections * 4, closing.signal)
   const open = new Set<Duplex>()
-  const server = createServer({ headersTimeout: headersTimeoutMs, requestTimeout: requestTimeoutMs }, (request, response) => { void plain(request, response) })
+  /** What is not over yet: requests that are decided or dialled for, connections that are open. */
+  const pending = new Set<Promise<void>>()
+  const server = createServer({ headersTimeout: headersTimeoutMs, requestTimeout: requestTimeoutMs }, (request, response) => { follow(plain(request, response)) })
   server.maxConnections = maxConnections
   server.on('connection', (socket: Socket) => keep(socket))
-  server.on('connect', (request: IncomingMessage, socket: Duplex, head: Buffer) => { void tunnel(request, socket, head) })
+  server.on('connect', (request: IncomingMessage, socket: Duplex, head: Buffer) => { follow(tunnel(request, socket, head)) })
   server.on('clientError', (_error, socket) => socket.destroy())
   const { path, close } = await openSocket(server)
   return {
     socket: path,
     close: async () => {
+      closing.abort()
       for (const socket of open) socket.destroy()
       await close()
+      while (pending.size > 0) await Promise.all(pending)
     },
   }
 
@@ -58,13 +66,13 @@ export async function openEgress ({ network, record, resolve }: EgressOptions): 
     const wanted = authority(request.url ?? '')
     if (wanted === undefined) return answer(socket, 400, 'CONNECT wants host:port.')
     try {
-      const verdict = await decide(wanted.host, wanted.port)
-      if (!verdict.allowed) return answer(socket, 403, sentence(verdict))
-      const remote = keep(await dial(verdict.address, verdict.port))
+      const way = await ask(wanted.host, wanted.port)
+      if ('reason' in way) return answer(socket, 403, way.reason)
+      await connected(way.remote)
       socket.write('HTTP/1.1 200 Connection established\r\n\r\n')
-      remote.write(head)
-      join(socket, remote)
-      if (socket.destroyed) remote.destroy()
+      way.remote.write(head)
+      join(socket, way.remote)
+      if (socket.destroyed) way.remote.destroy()
     } catch {
       answer(socket, 502, `${wanted.host}:${wanted.port} could not be reached.`)
     }
@@ -74,26 +82,38 @@ export async function openEgress ({ network, record, resolve }: EgressOptions): 
     const url = URL.canParse(request.url ?? '') ? new URL(request.url ?? '') : undefined
     if (url?.protocol !== 'http:') return refuse(response, 400, 'A proxy wants an absolute http:// address; use CONNECT for https.')
     try {
-      const verdict = await decide(url.hostname, Number(url.port === '' ? 80 : url.port))
-      if (!verdict.allowed) return refuse(response, 403, sentence(verdict))
-      await forward(request, response, url, verdict.address)
+      const way = await ask(url.hostname, Number(url.port === '' ? 80 : url.port))
+      if ('reason' in way) return refuse(response, 403, way.reason)
+      await connected(way.remote)
+      await forward(request, response, url, way.remote)
     } catch {
       if (response.headersSent) response.destroy()
       else refuse(response, 502, `${url.host} could not be reached.`)
     }
   }
 
-  async function decide (host: string, port: number): Promise<Verdict> {
-    await pace.turn()
+  /** A connection that is being made, or why there is none; either is on the record. */
+  async function ask (host: string, port: number): Promise<{ readonly remote: Socket } | { readonly reason: string }> {
+    await pace.turn(closing.signal)
     const verdict = await judge(host, port)
-    await record(verdict)
-    return verdict
+    const ended = await record(verdict)
+    if (!verdict.allowed) return { reason: sentence(verdict) }
+    const remote = dial(verdict, ended)
+    const cancel = (): void => { remote.destroy(new Stopped('cancelled')) }
+    follow(new Promise((resolve) => remote.once('close', () => { closing.signal.removeEventListener('abort', cancel); resolve() })))
+    if (closing.signal.aborted) cancel()
+    else closing.signal.addEventListener('abort', cancel)
+    return { remote }
   }
 
-  function keep<Kept extends Duplex> (socket: Kept): Kept {
+  function keep (socket: Socket): void {
     open.add(socket)
     socket.once('close', () => open.delete(socket))
-    return socket
+  }
+
+  function follow (work: Promise<void>): void {
+    pending.add(work)
+    void work.finally(() => pending.delete(work))
   }
 }
 
@@ -104,8 +124,8 @@ function authority (text: string): { host: string, port: number } | undefined {
   return parts?.[1] === undefined || port < 1 || port > 65_535 ? undefined : { host: parts[1], port }
 }
 
-function sentence ({ host, port, ...verdict }: Verdict): string {
-  return `${host}:${port} is refused by the gateway: ${verdict.allowed ? '' : verdict.reason}.`
+function sentence ({ host, port, reason }: Exclude<Verdict, Allowed>): string {
+  return `${host}:${port} is refused by the gateway: ${reason}.`
 }
 
 function refuse (response: ServerResponse, status: number, text: string): void {

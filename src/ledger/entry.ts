@@ -1,4 +1,4 @@
-/** What a record is about. An allowed call has two: its intent (`call`) and its `outcome`. */
+/** What a record is about. An allowed call has two: its intent (`call`) and its `outcome`; so has an allowed connection (`egress`). */
 export type Kind =
   | 'call' | 'outcome' | 'refusal' | 'notification' | 'session' | 'list'
   /** What an upstream asked of a client in the middle of a call, and what a client of the session era answered. */
@@ -66,6 +66,7 @@ export interface Entry {
   readonly code?: string | undefined
   readonly outcome?: Outcome | undefined
   readonly durationMs?: number | undefined
+  /** What came into the gateway for an attempt, and what went out; of an upstream's connection, what came to the upstream and what it sent. */
   readonly bytesIn?: number | undefined
   readonly bytesOut?: number | undefined
   /** Small; anything JSON can say. */

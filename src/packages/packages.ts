@@ -1,4 +1,5 @@
 import type { Config } from '../config/config.ts'
+import type { Ending } from '../egress/connection.ts'
 import type { Verdict } from '../egress/decide.ts'
 import type { Host } from '../sandbox/host.ts'
 import { installedTarget } from '../sandbox/npx.ts'
@@ -21,7 +22,7 @@ export interface PackagesParts {
   readonly host: Host
   readonly sandbox: Sandbox
   /** Before a connection to a registry is made; when it fails, none is. */
-  readonly egress: (upstream: string, verdict: Verdict) => Promise<void>
+  readonly egress: (upstream: string, verdict: Verdict) => Promise<(ending: Ending) => void>
   /** Something was pinned for the first time. */
   readonly pinned: (upstream: string, pin: Pin) => void
 }

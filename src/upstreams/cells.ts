@@ -1,8 +1,9 @@
 import { resolveReferences } from '../config/config.ts'
 import type { Config, SandboxSpec, UpstreamSpec } from '../config/config.ts'
 import { openSecrets } from '../config/secrets.ts'
+import type { RecordConnection } from '../egress/connection.ts'
 import { openEgress } from '../egress/proxy.ts'
-import type { Verdict } from '../egress/decide.ts'
+import type { Egress } from '../egress/proxy.ts'
 import { Refusal } from '../errors.ts'
 import type { InstanceFacts } from '../metrics/sources.ts'
 import { Packages } from '../packages/packages.ts'
@@ -29,7 +30,7 @@ export interface Cells {
   /** Installs the packages that commands name, so that no call waits for it. Why one cannot be had goes to `failed`. */
   install (failed: (upstream: string, reason: string) => void): Promise<void>
   readonly packages: Packages
-  /** Ends what is being installed; the cells belong to whoever spawned them. */
+  /** Ends what is being installed and every connection of cells; the cells belong to whoever spawned them. */
   close (): Promise<void>
 }
 
@@ -38,8 +39,7 @@ export type PackageEvents = Pick<PackagesParts, 'egress' | 'pinned'>
 
 /** What a cell has to say beside its answers. */
 export interface CellHooks {
-  /** Before a connection that the upstream asks for is made; when it fails, none is. */
-  egress (verdict: Verdict): Promise<void>
+  readonly egress: RecordConnection
   stderr (line: string, level: StderrLevel): void
 }
 
@@ -51,7 +51,13 @@ export function openCells (config: Config, events: PackageEvents): Cells {
   const open = (mode: SandboxSpec['mode']): Sandbox => openSandbox(mode, { allowUnsandboxed: config.allowUnsandboxed, ...(config.path === undefined ? {} : { path: config.path }) })
   const sandboxes = new Map<string, Sandbox>([...new Set(local.map(({ sandbox }) => sandbox.mode))].map((mode) => [mode, open(mode)]))
   const packages = new Packages({ config, host: hostOn(config.path), sandbox: sandboxes.get('bubblewrap') ?? open('bubblewrap'), ...events })
-  return { spawn, problems, facts, install, packages, close: () => packages.close() }
+  const ways = new Set<Egress>()
+  return { spawn, problems, facts, install, packages, close }
+
+  async function close (): Promise<void> {
+    await packages.close()
+    await Promise.all([...ways].map(async (way) => await way.close()))
+  }
 
   async function spawn (spec: UpstreamSpec, user: Owner['user'], hooks: CellHooks): Promise<Cell> {
     // A shared process works for everybody, so nobody's own secrets belong in it.
@@ -76,7 +82,7 @@ export function openCells (config: Config, events: PackageEvents): Cells {
     if (sandbox === undefined) throw new Refusal('PORTCULLIS_UPSTREAM_UNAVAILABLE')
     const command = spec.command.map(fill)
     const program = await packages.program(spec.name, command)
-    return await withEgress(spec.sandbox, hooks.egress, async (sandboxed) => await sandbox.spawn({
+    return await withEgress(ways, spec.sandbox, hooks.egress, async (sandboxed) => await sandbox.spawn({
       upstream: spec.name,
       command: program?.command ?? command,
       ...(program === undefined ? {} : { package: program.folder }),
@@ -113,16 +119,21 @@ export function openCells (config: Config, events: PackageEvents): Cells {
   }
 }
 
-/** Starts a cell with a proxy of its own, where its network is not `none`; the proxy ends with the cell. */
-async function withEgress (sandbox: SandboxSpec, record: CellHooks['egress'], start: (spec: Pick<CellSpec, 'sandbox' | 'egress'>) => Promise<Cell>): Promise<Cell> {
+/** Starts a cell with a proxy of its own, where its network is not `none`; the proxy ends with the cell. `ways` has those that did not yet. */
+async function withEgress (ways: Set<Egress>, sandbox: SandboxSpec, record: RecordConnection, start: (spec: Pick<CellSpec, 'sandbox' | 'egress'>) => Promise<Cell>): Promise<Cell> {
   if (sandbox.network === 'none') return await start({ sandbox })
   const egress = await openEgress({ network: sandbox.network, record })
+  ways.add(egress)
+  const end = async (): Promise<void> => {
+    await egress.close()
+    ways.delete(egress)
+  }
   try {
     const cell = await start({ sandbox: { ...sandbox, processes: sandbox.processes + bridgeProcesses }, egress: egress.socket })
-    void cell.exited.then(() => egress.close())
+    void cell.exited.then(end)
     return cell
   } catch (error) {
-    await egress.close()
+    await end()
     throw error
   }
 }

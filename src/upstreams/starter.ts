@@ -1,10 +1,10 @@
 import type { Config, UpstreamSpec } from '../config/config.ts'
-import type { Verdict } from '../egress/decide.ts'
 import { Refusal } from '../errors.ts'
 import type { Era } from '../protocol/era.ts'
 import type { Cell, Exit } from '../sandbox/cell.ts'
 import { Breaker } from './breaker.ts'
 import type { CellHooks, Cells } from './cells.ts'
+import type { RecordEgress } from './egress-records.ts'
 import { Instance, WrongEra } from './instance.ts'
 import type { Room } from './room.ts'
 import { backOff, guestOf, other, unavailable } from './seat.ts'
@@ -21,8 +21,7 @@ export interface SupervisorEvents {
   noise (upstream: string, line: Buffer): void
   dropped (upstream: string, reason: string): void
   stderr (upstream: string, owner: string, line: string, level: StderrLevel): void
-  /** Before a connection is made; `calls` are the records of what the instance works on. When it fails, no connection is made. */
-  egress (upstream: string, owner: string, verdict: Verdict, calls: readonly string[]): Promise<void>
+  readonly egress: RecordEgress
 }
 
 export interface StarterParts {

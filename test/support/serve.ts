@@ -3,7 +3,11 @@ import type { ChildProcessByStdio } from 'node:child_process'
 import { once } from 'node:events'
 import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
+import { Client } from '@modelcontextprotocol/sdk/client/index.js'
+import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
+import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js'
 import type { Test } from 'tap'
+import { adminPassword, until } from './gateway.ts'
 
 /** A real `portcullis serve`, in a process of its own. */
 export interface Served {
@@ -26,4 +30,22 @@ export function serve (t: Test, args: readonly string[], env: Readonly<Record<st
     await ended
   })
   return { process: child, said: () => text, ended }
+}
+
+/** Waits until it serves at `url`; when it has ended instead, says what it said. */
+export async function ready (url: string, { process: child, said }: Served): Promise<void> {
+  await until(async () => {
+    if (child.exitCode !== null) throw new Error(`the gateway ended: ${said()}`)
+    return await fetch(`${url}/readyz`).then(({ ok }) => ok, () => false)
+  }, 120_000)
+}
+
+/** A client of the administrator, whose password was given as `adminPassword`. */
+export async function connectAdmin (t: Test, url: string, path: string): Promise<Client> {
+  const login = await fetch(`${url}/auth/login`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ username: 'admin', password: adminPassword }) })
+  const { access_token: token } = await login.json() as { access_token: string }
+  const client = new Client({ name: 'test-client', version: '1.0.0' })
+  await client.connect(new StreamableHTTPClientTransport(new URL(url + path), { requestInit: { headers: { authorization: `Bearer ${token}` } } }) as Transport)
+  t.teardown(() => client.close().catch(() => {}))
+  return client
 }

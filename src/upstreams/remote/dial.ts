@@ -1,13 +1,14 @@
 import { isIP } from 'node:net'
 import { Agent, buildConnector } from 'undici'
 import type { RemoteSpec } from '../../config/config.ts'
+import { follow, meaning } from '../../egress/connection.ts'
+import type { RecordConnection } from '../../egress/connection.ts'
 import { judgeOf } from '../../egress/decide.ts'
-import type { Resolve, Verdict } from '../../egress/decide.ts'
+import type { Resolve } from '../../egress/decide.ts'
 
 export interface Dialling {
   readonly remote: RemoteSpec
-  /** Hears of every connection before it is made; when it fails, none is. */
-  readonly record: (verdict: Verdict) => Promise<void>
+  readonly record: RecordConnection
   readonly resolve?: Resolve | undefined
 }
 
@@ -31,9 +32,14 @@ export function dialler ({ remote, record, resolve }: Dialling): Agent {
     connect: (options, callback) => {
       const asked = options.port === '' ? port : Number(options.port)
       judge(options.hostname, asked).then(async (verdict) => {
-        await record(verdict)
+        const ended = await record(verdict)
         if (!verdict.allowed) throw new Error(`${verdict.host} is not connected to: ${verdict.reason}`)
-        connect({ ...options, hostname: verdict.address, servername: isIP(host) === 0 ? host : '' }, callback)
+        connect({ ...options, hostname: verdict.address, servername: isIP(host) === 0 ? host : '' }, (...made) => {
+          const [failure, socket] = made
+          if (failure !== null) ended({ ...meaning(failure), bytesIn: 0, bytesOut: 0 })
+          else follow(socket, ended)
+          callback(...made)
+        })
       }).catch((error: unknown) => callback(error instanceof Error ? error : new Error(String(error)), null))
     },
   })
