@@ -1,0 +1,54 @@
+import { chmodSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { stringify } from 'yaml'
+import { descendantsOf } from '../../src/sandbox/processes.ts'
+import { adminPassword, fixtures, freePort, until } from '../support/gateway.ts'
+import { testDatabase } from '../support/postgres.ts'
+import { connectAdmin, ready, serve } from '../support/serve.ts'
+import { processesWith } from './cells.ts'
+
+const sessions = 8
+
+t.test('T47: kill -9 of a gateway that serves many clients, with servers starting and daemons beside them, leaves no process of any', async (t) => {
+  const marks = { one: `${3600 + Math.random()}`, other: `${3600 + Math.random()}` }
+  const upstream = (mark: string): object => ({ command: ['sh', join(fixtures, 'daemons.sh'), mark], isolation: 'session' })
+  const folder = t.testdir({ 'upstreams.yaml': stringify({ upstreams: { one: upstream(marks.one), other: upstream(marks.other) }, limits: [] }) })
+  chmodSync(folder, 0o755)
+  const port = await freePort()
+  const url = `http://127.0.0.1:${port}`
+  const gateway = serve(t, ['--config', join(folder, 'upstreams.yaml')], { PORT: `${port}`, METRICS_PORT: `${await freePort()}`, PORTCULLIS_DATA: join(folder, 'data'), PORTCULLIS_ADMIN_PASSWORD: adminPassword, DATABASE_URL: (await testDatabase(t)).url })
+  await ready(url, gateway)
+
+  const answered: number[] = []
+  const load = async (path: string, turn: number): Promise<void> => {
+    const client = await connectAdmin(t, url, path)
+    for (;;) {
+      await client.callTool({ name: 'pid', arguments: {} })
+      answered[turn] = (answered[turn] ?? 0) + 1
+    }
+  }
+  const newcomers = async (): Promise<void> => { for (;;) await (await connectAdmin(t, url, '/mcp/one')).callTool({ name: 'pid', arguments: {} }) }
+  const under = Promise.allSettled([newcomers(), ...Array.from({ length: sessions }, async (_, turn) => await load(turn % 2 === 0 ? '/mcp/one' : '/mcp/other', turn))])
+  await until(() => answered.filter((calls) => calls > 2).length === sessions, 120_000)
+  const before = descendantsOf(gateway.process.pid ?? 0).map((pid) => ({ pid, begun: begunAt(pid) }))
+  t.ok(before.length > sessions * 4, `${before.length} processes hang on the gateway`)
+  for (const mark of Object.values(marks)) t.ok(processesWith(`sleep\0${mark}`).length >= sessions, 'daemons among them')
+
+  gateway.process.kill('SIGKILL')
+  t.equal(await gateway.ended, 'SIGKILL')
+  await until(() => Object.values(marks).every((mark) => processesWith(mark).length === 0), 30_000)
+  t.same(before.filter(({ pid, begun }) => begun !== undefined && begunAt(pid) === begun), [], 'none of them is left')
+  await under
+})
+
+/** When a process began, in ticks; undefined when it is gone or only waits to be reaped. The same number may be another process later. */
+function begunAt (pid: number): string | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    return fields[0] === 'Z' || fields[0] === 'X' ? undefined : fields[19]
+  } catch {
+    return undefined
+  }
+}
