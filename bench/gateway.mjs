@@ -1,4 +1,5 @@
 // Portcullis as its users run it: `portcullis serve` in a directory with an upstreams.yaml, everything on.
+import { spawn } from 'node:child_process'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -14,9 +15,11 @@ export const program = fileURLToPath(new URL('../dist/src/cli.js', import.meta.u
 const bench = fileURLToPath(new URL('.', import.meta.url)).replace(/\/$/, '')
 export const password = 'only-for-this-benchmark-7c1f'
 const requestMs = 10_000
+const userMs = 30_000
 
 /**
- * Starts a gateway with this audit durability in front of the stdio server `upstream` (argv), and logs in.
+ * Starts a gateway with this audit durability in front of the stdio server `upstream` (argv), or of several by name, and
+ * logs in; addUser(name) gives the token of a further user.
  * Its stop(calls) also counts what the ledger holds, and says { calls, intents, outcomes }.
  * Records go to a database of its own on the server at TEST_DATABASE_URL, else to the embedded Postgres.
  */
@@ -25,9 +28,10 @@ export async function startGateway (durability, upstream) {
   const database = await openDatabase(durability)
   const discard = async () => { await database.drop(); await rm(cwd, { recursive: true, force: true }) }
   try {
-    const { origin, pid, stop } = await serve(cwd, durability, upstream, database)
+    const { origin, pid, stop, env } = await serve(cwd, durability, upstream, database)
     const token = await login(origin)
-    return { url: `${origin}/mcp/echo`, token, pid, database: database.name, stop: async (calls) => await settleUp({ calls, stop, data: join(cwd, 'data'), database }).finally(discard) }
+    const addUser = async (name) => await createUser(name, { cwd, env }).then(() => login(origin, name))
+    return { url: `${origin}/mcp/echo`, token, pid, addUser, database: database.name, stop: async (calls) => await settleUp({ calls, stop, data: join(cwd, 'data'), database }).finally(discard) }
   } catch (error) {
     await discard()
     throw error
@@ -50,28 +54,36 @@ async function serve (cwd, durability, upstream, database) {
     ...(database.url === undefined ? {} : { DATABASE_URL: database.url }),
   }
   const isReady = async () => (await ask(`${origin}/readyz`)).ok
-  return { origin, ...await launch([program, 'serve'], { cwd, env, isReady }) }
+  return { origin, env, ...await launch([program, 'serve'], { cwd, env, isReady }) }
 }
 
 /** Nothing is switched off: what is not said here is as it ships. */
 function configuration (durability, upstream) {
+  const upstreams = Array.isArray(upstream) ? { echo: upstream } : upstream
   return `upstreams:
-  echo:
-    command: ${JSON.stringify(upstream)}
-    sandbox: { read: [${JSON.stringify(bench)}] }
+${Object.entries(upstreams).map(([name, command]) => `  ${name}: { command: ${JSON.stringify(command)}, sandbox: { read: [${JSON.stringify(bench)}] } }`).join('\n')}
 roles:
-  admin: { allow: ["echo/*"] }
+  admin: { allow: ["*/*"] }
 limits:
   - { calls: 100000000, per: hour, by: [user, tool] }
 audit: { durability: ${durability} }
 `
 }
 
-async function login (origin) {
+async function createUser (name, { cwd, env }) {
+  const child = spawn(process.execPath, [program, 'user', 'add', name, '--role', 'admin', '--password-stdin'], { cwd, env, stdio: ['pipe', 'ignore', 'pipe'], timeout: userMs, killSignal: 'SIGKILL' })
+  let said = ''
+  child.stderr.setEncoding('utf8').on('data', (text) => { said = (said + text).slice(-500) })
+  child.stdin.end(`${password}\n`)
+  const code = await new Promise((resolve, reject) => child.once('close', resolve).once('error', reject))
+  if (code !== 0) throw new Error(`portcullis user add ${name}: ${said}`)
+}
+
+async function login (origin, username = 'admin') {
   const response = await ask(`${origin}/auth/login`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ username: 'admin', password }),
+    body: JSON.stringify({ username, password }),
   })
   if (!response.ok) throw new Error(`login: HTTP ${response.status}: ${await response.text()}`)
   return (await response.json()).access_token

@@ -68,8 +68,11 @@ export interface ReplyTo {
   notify (message: string): boolean
   /** The client takes a stream. */
   readonly streams: boolean
-  /** The answer belongs to this session: it may become a stream while it takes long, and be taken up again after a disconnect. */
-  keep (session: Session): void
+  /**
+   * The answer may become a stream while it takes long. One that belongs to a session becomes one soon and can be taken up
+   * again after a disconnect; any other only when its connection would seem dead, since its status is not known before.
+   */
+  keep (session: Session | undefined): void
   /** A comment on the stream, if there is one: keeps it open, says nothing. False when the reader takes nothing any more. */
   comment (text: string): boolean
   /** Ends this message's part of the exchange. `body` undefined: there is nothing to say (a notification). */

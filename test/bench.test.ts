@@ -11,12 +11,15 @@ interface Load { readonly calls: number, readonly sent: number, readonly right: 
 interface Verdict { readonly of: string, readonly verdict: string, readonly why: string }
 interface Contender { readonly name: string, readonly eras: readonly string[], start (): Promise<unknown> }
 interface Outcome { readonly runs: readonly unknown[], readonly absent: Record<string, string>, readonly ledgers: readonly unknown[], readonly faults: readonly string[] }
+interface Direct { readonly calls: number, readonly latency: { readonly p50: number } | null, readonly reasons: Record<string, number> }
 interface Storm { readonly sent: number, readonly admitted: number, readonly refused: number, readonly wrong: Record<string, number> }
 
 const bench = (name: string) => new URL(`../bench/${name}`, import.meta.url)
 const { judge }: { judge: (ratioOf: (target: { of: string }) => number, platform: { measurable: boolean }) => Verdict[] } = await import(bench('targets.mjs').href)
 const { compare }: { compare: (contenders: readonly Contender[], plan: object, say: () => void) => Promise<Outcome> } = await import(bench('rounds.mjs').href)
 const { storm }: { storm: (options: object) => Promise<Storm> } = await import(bench('storm.mjs').href)
+const { callDirectly }: { callDirectly: (command: readonly string[], options: object) => Promise<Direct> } = await import(bench('stdio-client.mjs').href)
+const { measureIdle }: { measureIdle: (kind: string, gateway: { url: URL, pid: number }, tokens: readonly string[], each: number) => Promise<{ readonly streams: number }> } = await import(bench('idle.mjs').href)
 const plan = { scenarios: ['small'], rounds: 1, seconds: 0.2, warmUp: 0, heat: 0.1, hot: 100, quietMs: 0, endsBy: 60 }
 
 t.test('the load generator counts the calls that a truthful server answers', async (t) => {
@@ -72,6 +75,32 @@ t.test('a storm comes from many addresses at once, and counts a refusal only whe
   const outcome = await storm({ origin: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, username: 'a', password: 'b', logins: 4 })
   t.match(outcome, { sent: 4, admitted: 1, refused: 1, wrong: { 'HTTP 503 without Retry-After': 1, 'connection closed before the answer': 1 } })
   t.equal(addresses.size, 4)
+})
+
+t.test('a server is called directly in the era it speaks, and every answer is verified', async (t) => {
+  const server = fileURLToPath(bench('servers/stdio-echo.mjs'))
+  for (const era of ['legacy', 'modern']) {
+    const direct = await callDirectly([process.execPath, server, era], { era, pad: 2_000_000, seconds: 0.2, warmUp: 0 })
+    t.ok(direct.calls > 0 && direct.latency !== null, era)
+    t.strictSame(direct.reasons, {}, era)
+  }
+})
+
+t.test('idle streams are open before they are counted', async (t) => {
+  const streams = new Set<string>()
+  const server = http.createServer((request, response) => {
+    if (request.method === 'POST' && request.headers['mcp-method'] === undefined) {
+      response.setHeader('mcp-session-id', `session-${streams.size}`).setHeader('content-type', 'application/json').end(result(0, 'hello'))
+      return
+    }
+    streams.add(`${request.headers['authorization']} ${request.method}`)
+    response.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: {"method":"notifications/subscriptions/acknowledged"}\n\n')
+  }).listen(0, '127.0.0.1')
+  t.teardown(() => { server.closeAllConnections(); server.close() })
+  await new Promise((resolve) => server.once('listening', resolve))
+  const gateway = { url: new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}/mcp`), pid: process.pid }
+  for (const kind of ['sessions', 'listens']) t.equal((await measureIdle(kind, gateway, ['a', 'b'], 3)).streams, 6, kind)
+  t.strictSame([...streams].sort(), ['Bearer a GET', 'Bearer a POST', 'Bearer b GET', 'Bearer b POST'])
 })
 
 t.test('a target is missed, never met, when a contender it needs is absent', async (t) => {

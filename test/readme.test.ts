@@ -141,6 +141,7 @@ const elsewhere: readonly Elsewhere[] = [
   { command: /^npm run unused$/, by: '.ci/run', proof: 'npx knip', why: 'takes long' },
   { command: /^bash \.ci\/run$/, by: '.ci/run', proof: 'passed, $failed failed', why: 'is what runs everything' },
   { command: /^npm run bench\b/, by: 'test/bench.test.ts', proof: "bench('rounds.mjs')", why: 'takes minutes and downloads its contenders' },
+  { command: /^npm run eras\b/, by: 'test/bench.test.ts', proof: "bench('stdio-client.mjs')", why: 'wants the machine for itself' },
   { command: /^npm run storm\b/, by: 'test/bench.test.ts', proof: "bench('storm.mjs')", why: 'wants the machine for itself' },
   { command: /^npm run servers\b/, by: '.ci/run', proof: 'npm run servers', why: 'downloads the servers' },
   { command: /^npm run ledger:prove$/, by: '.ci/run', proof: 'npm run ledger:prove', why: 'takes minutes' },

@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 // The upstream of every contender that has one: a stdio MCP server with no SDK and no framework, so that what stands
 // in front of it is what is measured. Its only tool is echo: {text} gives the text back, {text, pad} the text and
-// filler up to `pad` bytes in all (a small request with a large answer).
+// filler up to `pad` bytes in all (a small request with a large answer). With the name of an era as its argument it speaks
+// that era only.
 import { escapedFiller } from '../payload.mjs'
 
 const modernVersion = '2026-07-28'
@@ -28,6 +29,9 @@ const methods = {
   'server/discover': () => ({ supportedVersions: [modernVersion], capabilities, serverInfo, ttlMs: 0, cacheScope: 'public' }),
   'tools/list': (params) => params._meta?.[versionKey] === undefined ? { tools } : { tools, ttlMs: 60_000, cacheScope: 'public' },
 }
+
+if (process.argv[2] === 'legacy') delete methods['server/discover']
+if (process.argv[2] === 'modern') delete methods.initialize
 
 const pending = []
 let answers = ''

@@ -16,7 +16,7 @@ function nobody (): void {}
 
 /**
  * The answer to one POST. It stays a plain JSON body as long as it can; the first message ahead of an answer turns it
- * into an event stream. The status is not settled before the first message is known.
+ * into an event stream, and so does silence. The status is not settled before.
  */
 export class HttpReply implements ReplyTo, Waiting {
   readonly #raw: ServerResponse
@@ -46,7 +46,7 @@ export class HttpReply implements ReplyTo, Waiting {
     this.#batch = batch
   }
 
-  keep (session: Session): void {
+  keep (session: Session | undefined): void {
     this.#session = session
     if (this.streams) this.#gate.patience.add(this, performance.now())
   }
@@ -56,6 +56,7 @@ export class HttpReply implements ReplyTo, Waiting {
   }
 
   keepAlive (): void {
+    if (!this.#over) this.#open()
     this.comment(keepAlive)
   }
 

@@ -8,7 +8,10 @@ import type { Gate, Step } from './gate.ts'
  */
 export function session ({ sessions }: Pick<Gate, 'sessions'>): Step {
   return (call) => {
-    if (call.era === 'modern') return
+    if (call.era === 'modern') {
+      if (call.id !== undefined) call.reply.keep(undefined)
+      return
+    }
     const { headers, principal } = call.arrival
     const version = headers['mcp-protocol-version']
     if (version !== undefined && !isLegacyVersion(version)) {

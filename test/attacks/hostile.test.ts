@@ -1,5 +1,5 @@
 import { connect } from 'node:net'
-import { existsSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { fixture, fixtures, startGateway, until } from '../support/gateway.ts'
@@ -143,6 +143,24 @@ t.test('50: an upstream that fails once is not taken for one of the other era', 
   const headers = { 'mcp-protocol-version': '2026-07-28', 'mcp-method': 'tools/list' }
   await until(async () => (await bodyOf(await gateway.post('/mcp/moody', token, rpc('tools/list', { _meta: modern }), headers))).result !== undefined, 20_000)
   t.pass('and one that exits on server/discover serves a modern client too')
+})
+
+t.test('50: one that is silent on server/discover is asked in the session era, in a process that was never probed', async (t) => {
+  const folder = t.testdir({ shared: { well: '' } })
+  const shared = join(folder, 'shared')
+  chmodSync(shared, 0o777)
+  const silent = { command: ['node', join(fixtures, 'moody.mjs')], env: { SILENT: '/shared/asked' }, sandbox: { write: [`${shared}:/shared`] }, timeouts: { start: '3s' } }
+  const gateway = await startGateway(t, { folder, yaml: { roles: { admin: { allow: ['*/*'] } }, upstreams: { silent } } })
+  const token = await gateway.addUser('alice', ['admin'])
+  const list = async (): Promise<Body> => await bodyOf(await gateway.post('/mcp/silent', token, rpc('tools/list', { _meta: modern }), { 'mcp-protocol-version': '2026-07-28', 'mcp-method': 'tools/list' }))
+  const asked = (): string[][] => readFileSync(join(shared, 'asked'), 'utf8').trim().split('\n').map((line) => line.split(' '))
+  await until(async () => (await list()).result !== undefined, 60_000)
+  const probed = asked().filter(([, method]) => method === 'server/discover').map(([run]) => run)
+  t.ok(probed.length > 0, 'it was probed')
+  t.notOk(asked().some(([run, method]) => method === 'initialize' && probed.includes(run)), 'and initialized in another process')
+  const before = asked().filter(([, method]) => method === 'server/discover').length
+  t.match(await list(), { result: { tools: [{ name: 'nap' }] } })
+  t.equal(asked().filter(([, method]) => method === 'server/discover').length, before, 'its era is known from then on')
 })
 
 t.test('T18: disabling a user ends what is only starting', async (t) => {

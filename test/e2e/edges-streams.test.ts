@@ -21,6 +21,34 @@ t.test('32: a stream begins at once, is not buffered on the way, and is kept ope
   abort.abort()
 })
 
+t.test('32: whatever is open and quiet says so every quarter of a minute: a GET stream, a listen, a call', async (t) => {
+  const folder = t.testdir()
+  const gateway = await startGateway(t, { folder, yaml: { upstreams: { fixture: fixture({ shared: join(folder, 'shared'), timeouts: { call: '60s' } }) }, roles: { user: { allow: ['*/*'] } } } })
+  const token = await gateway.addUser('alice', ['user'])
+  const session = await openSession(gateway, token)
+  const abort = new AbortController()
+  t.teardown(() => abort.abort())
+  const listen = rpc('subscriptions/listen', { notifications: { toolsListChanged: true }, _meta: envelope })
+  const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' }
+  const accept = { accept: 'application/json, text/event-stream' }
+  const open: Record<string, RequestInit> = {
+    'a GET stream': { headers: { ...headers, accept: 'text/event-stream', ...session } },
+    'a listen': { method: 'POST', headers: { ...headers, ...accept, ...modernHeaders('subscriptions/listen') }, body: JSON.stringify(listen) },
+    'a call': { method: 'POST', headers: { ...headers, ...accept, ...session }, body: JSON.stringify(tool('hang')) },
+    'a 2026-07-28 call': { method: 'POST', headers: { ...headers, ...accept, ...modernTool('hang')[1] }, body: JSON.stringify(modernTool('hang')[0]) },
+  }
+  await Promise.all(Object.entries(open).map(async ([name, init]) => {
+    const { body, status } = await fetch(`${gateway.url}/mcp/fixture`, { ...init, signal: abort.signal })
+    t.equal(status, 200, name)
+    let said = ''
+    for await (const chunk of body?.pipeThrough(new TextDecoderStream()) ?? []) {
+      said += chunk
+      if (/^: keep-alive$/m.test(said)) break
+    }
+    t.match(said, /(^|\n)(: keep-alive\n\n)/, `${name} is kept open by a comment of its own`)
+  }))
+})
+
 t.test('34: who does not read costs a bounded amount, and nobody else anything', async (t) => {
   const gateway = await startGateway(t, { yaml: { upstreams: { fixture: { command: ['node', join(fixtures, 'upstream.mjs')], timeouts: { call: '60s' } } }, roles: { user: { allow: ['*/*'] } } } })
   const token = await gateway.addUser('alice', ['user'])
