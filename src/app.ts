@@ -52,6 +52,7 @@ import { openCells } from './upstreams/cells.ts'
 import type { Cells } from './upstreams/cells.ts'
 import { Supervisor } from './upstreams/supervisor.ts'
 import { packageEvents, supervisorEvents } from './upstreams/events.ts'
+import { instanceFacts } from './upstreams/facts.ts'
 import { announceUnsandboxed } from './upstreams/unsandboxed.ts'
 import { version } from './version.ts'
 
@@ -205,7 +206,8 @@ async function compose (app: FastifyInstance, { config, log, database, watch, le
   })
   measured.watch({
     ledger: () => ledger.status,
-    instances: () => cells.facts(supervisor),
+    instances: () => instanceFacts(supervisor),
+    inLine: () => supervisor.inLine,
     sessions: () => sessions.size,
     streams: () => streams.size,
     database: () => ({ up: watch.up, total: database.pool.totalCount, idle: database.pool.idleCount, waiting: database.pool.waitingCount }),

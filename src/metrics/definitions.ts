@@ -27,6 +27,12 @@ export const histograms = {
 export const gauges = {
   instances: { name: 'portcullis_instances', help: 'Upstream instances, by state.', labels: ['upstream', 'state'] },
   rss: { name: 'portcullis_instance_rss_bytes', help: 'Resident memory of the instances of an upstream.', labels: ['upstream'] },
+  rssMax: { name: 'portcullis_instance_rss_max_bytes', help: 'Resident memory of the largest instance of an upstream.', labels: ['upstream'] },
+  processes: { name: 'portcullis_instance_processes', help: 'Processes of the instances of an upstream.', labels: ['upstream'] },
+  openFiles: { name: 'portcullis_instance_open_fds', help: 'File descriptors the instances of an upstream have open.', labels: ['upstream'] },
+  openFilesMax: { name: 'portcullis_instance_open_fds_max', help: 'File descriptors of the instance of an upstream that has most of them open.', labels: ['upstream'] },
+  inFlight: { name: 'portcullis_upstream_requests_in_flight', help: 'Requests the instances of an upstream have not answered yet.', labels: ['upstream'] },
+  queue: { name: 'portcullis_upstream_queue_depth', help: 'Who waits before an upstream is even asked, by what for.', labels: ['upstream', 'queue'] },
   unsandboxed: { name: 'portcullis_unsandboxed_upstreams', help: 'Upstreams that run without a sandbox, because the configuration and the command line say so.', labels: [] },
   sessions: { name: 'portcullis_sessions', help: 'Sessions of session-era clients that are open here.', labels: [] },
   streams: { name: 'portcullis_streams', help: 'Event streams that are open.', labels: [] },

@@ -8,10 +8,22 @@ export interface InstanceFacts {
   /** Unique among all instances this process ever had, for example the process id with the start time. */
   readonly id: string
   readonly upstream: string
+  /** A user's id, a session of theirs, or `*`: never a label. */
+  readonly owner: string
   readonly state: string
+  /** 0 where the gateway has no process of its own for it. */
+  readonly pid: number
+  /** Unix milliseconds; undefined while it is not up. */
+  readonly startedAt: number | undefined
   readonly rssBytes: number
   /** Since the instance started. */
   readonly cpuSeconds: number
+  readonly processes: number
+  readonly openFiles: number
+  /** Requests it has not answered yet. */
+  readonly inFlight: number
+  /** Calls that wait for their turn at it. */
+  readonly waiting: number
 }
 
 export interface DatabaseFacts { readonly up: boolean, readonly total: number, readonly idle: number, readonly waiting: number }
@@ -20,6 +32,8 @@ export interface DatabaseFacts { readonly up: boolean, readonly total: number, r
 export interface Sources {
   ledger (): { readonly lagRecords: number, readonly lagBytes: number, readonly leftMs: number | undefined }
   instances (): Iterable<InstanceFacts> | Promise<Iterable<InstanceFacts>>
+  /** Upstreams whose next instance waits for a place, an entry for each. */
+  inLine (): readonly string[]
   /** How many upstreams run without a sandbox. */
   unsandboxed (): number
   sessions (): number
@@ -54,7 +68,7 @@ export function registerSources (registry: Registry, sources: () => Partial<Sour
 function registerInstances (registry: Registry, sources: () => Partial<Sources>): void {
   const read = async (): Promise<InstanceFacts[]> => [...await sources().instances?.() ?? []]
   let reading: Promise<InstanceFacts[]> | undefined
-  // Three metrics ask in the same tick of a scrape: one look at the processes answers all.
+  // All of these ask in the same tick of a scrape: one look at the processes answers all.
   const instances = (): Promise<InstanceFacts[]> => {
     reading ??= read().catch(() => []).finally(() => { reading = undefined })
     return reading
@@ -62,11 +76,38 @@ function registerInstances (registry: Registry, sources: () => Partial<Sources>)
   gauge(registry, gauges.instances, async metric => {
     for (const { upstream, state } of await instances()) metric.inc({ upstream, state })
   })
-  gauge(registry, gauges.rss, async metric => {
-    for (const { upstream, rssBytes } of await instances()) metric.inc({ upstream }, rssBytes)
+  for (const [definition, read] of sums) {
+    gauge(registry, definition, async metric => {
+      for (const facts of await instances()) metric.inc({ upstream: facts.upstream }, read(facts))
+    })
+  }
+  for (const [definition, read] of maxima) {
+    gauge(registry, definition, async metric => {
+      const most = new Map<string, number>()
+      for (const facts of await instances()) most.set(facts.upstream, Math.max(most.get(facts.upstream) ?? 0, read(facts)))
+      for (const [upstream, value] of most) metric.set({ upstream }, value)
+    })
+  }
+  gauge(registry, gauges.queue, async metric => {
+    for (const { upstream, waiting } of await instances()) metric.inc({ upstream, queue: 'turn' }, waiting)
+    for (const upstream of sources().inLine?.() ?? []) metric.inc({ upstream, queue: 'start' })
   })
   registerCpu(registry, instances)
 }
+
+type Reading = readonly [definition: Definition<string>, read: (facts: InstanceFacts) => number]
+
+/** Instances belong to people and come and go: a series for each would name them and never end. Sums and maxima say enough. */
+const sums: readonly Reading[] = [
+  [gauges.rss, ({ rssBytes }) => rssBytes],
+  [gauges.processes, ({ processes }) => processes],
+  [gauges.openFiles, ({ openFiles }) => openFiles],
+  [gauges.inFlight, ({ inFlight }) => inFlight],
+]
+const maxima: readonly Reading[] = [
+  [gauges.rssMax, ({ rssBytes }) => rssBytes],
+  [gauges.openFilesMax, ({ openFiles }) => openFiles],
+]
 
 /** A sum over living instances would fall when one ends; what each has added since the last scrape only ever grows. */
 function registerCpu (registry: Registry, instances: () => Promise<InstanceFacts[]>): void {

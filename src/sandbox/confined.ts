@@ -5,7 +5,7 @@ import type { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Exit, Hold } from './cell.ts'
 import { hintFor } from './hints.ts'
-import { childrenOf, descendantsOf, isAlive, reapedSeconds, usageOf } from './processes.ts'
+import { childrenOf, descendantsOf, isAlive, noUsage, reapedSeconds, usageOf } from './processes.ts'
 import type { Usage } from './processes.ts'
 
 /**
@@ -48,7 +48,7 @@ export class ConfinedHold implements Hold {
   }
 
   measure (): Usage {
-    if (this.#first === undefined) return { rssBytes: 0, cpuSeconds: 0, processes: 0 }
+    if (this.#first === undefined) return noUsage
     const usage = usageOf(descendantsOf(this.#first))
     return { ...usage, cpuSeconds: usage.cpuSeconds + reapedSeconds(this.#first) }
   }

@@ -17,6 +17,8 @@ import { hintFor } from './hints.ts'
 import type { Host } from './host.ts'
 import { planMounts } from './mounts.ts'
 import { checkEnvironment } from './plan.ts'
+import { noUsage } from './processes.ts'
+import type { Usage } from './processes.ts'
 import type { Backend } from './proven.ts'
 import { SandboxError } from './sandbox-error.ts'
 import type { SelfTest } from './self-test.ts'
@@ -128,8 +130,8 @@ class ContainerHold implements Hold {
     return this.#cli.exitCode !== null || this.#cli.signalCode !== null
   }
 
-  measure (): { rssBytes: number, cpuSeconds: number, processes: number } {
-    return { rssBytes: 0, cpuSeconds: 0, processes: 0 } // they are the engine's, which holds them to their limits
+  measure (): Usage {
+    return noUsage // they are the engine's, which holds them to their limits
   }
 
   /** docker ends with 125 when the container could not be made, and with the code of the command otherwise. */

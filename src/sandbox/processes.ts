@@ -1,7 +1,10 @@
 import { readdirSync, readFileSync } from 'node:fs'
 
 /** What a set of processes uses. Memory is private and shared-anonymous memory, without files that others share. */
-export interface Usage { readonly rssBytes: number, readonly cpuSeconds: number, readonly processes: number }
+export interface Usage { readonly rssBytes: number, readonly cpuSeconds: number, readonly processes: number, readonly openFiles: number }
+
+/** Of what is not here any more, or not on this machine. */
+export const noUsage: Usage = { rssBytes: 0, cpuSeconds: 0, processes: 0, openFiles: 0 }
 
 /**
  * The direct children of a process (Linux). Reading /proc is synchronous on purpose: the kernel answers from memory,
@@ -29,6 +32,7 @@ export function usageOf (pids: readonly number[]): Usage {
     rssBytes: each.reduce((sum, { rssBytes }) => sum + rssBytes, 0),
     cpuSeconds: each.reduce((sum, { cpuSeconds }) => sum + cpuSeconds, 0),
     processes: each.reduce((sum, { processes }) => sum + processes, 0),
+    openFiles: each.reduce((sum, { openFiles }) => sum + openFiles, 0),
   }
 }
 
@@ -51,7 +55,7 @@ function usageOfOne (pid: number): Usage {
   const status = read(`/proc/${pid}/status`)
   const fields = fieldsOf(pid)
   const ticks = [11, 12, 13, 14].reduce((sum, index) => sum + Number(fields[index] ?? 0), 0) // utime stime cutime cstime
-  return { rssBytes: kilobytes(status, 'RssAnon') + kilobytes(status, 'RssShmem'), cpuSeconds: ticks / ticksPerSecond, processes: status === '' ? 0 : 1 }
+  return { rssBytes: kilobytes(status, 'RssAnon') + kilobytes(status, 'RssShmem'), cpuSeconds: ticks / ticksPerSecond, processes: status === '' ? 0 : 1, openFiles: list(`/proc/${pid}/fd`).length }
 }
 
 function kilobytes (status: string, field: string): number {

@@ -5,7 +5,6 @@ import type { RecordConnection } from '../egress/connection.ts'
 import { openEgress } from '../egress/proxy.ts'
 import type { Egress } from '../egress/proxy.ts'
 import { Refusal } from '../errors.ts'
-import type { InstanceFacts } from '../metrics/sources.ts'
 import { Packages } from '../packages/packages.ts'
 import type { PackagesParts } from '../packages/packages.ts'
 import { bridgeProcesses } from '../sandbox/bridge.ts'
@@ -17,7 +16,6 @@ import { openRemote } from './remote/cell.ts'
 import type { Owner } from './seat.ts'
 import { readStderr } from './stderr.ts'
 import type { StderrLevel } from './stderr.ts'
-import type { Supervisor } from './supervisor.ts'
 
 /** Cells for the upstreams of a configuration. */
 export interface Cells {
@@ -25,8 +23,6 @@ export interface Cells {
   spawn (spec: UpstreamSpec, user: Owner['user'], hooks: CellHooks): Promise<Cell>
   /** Why upstreams would be refused on this machine; empty when all is well. */
   problems (): Promise<readonly string[]>
-  /** What the instances use, for the metrics. */
-  facts (supervisor: Supervisor): Promise<InstanceFacts[]>
   /** Installs the packages that commands name, so that no call waits for it. Why one cannot be had goes to `failed`. */
   install (failed: (upstream: string, reason: string) => void): Promise<void>
   readonly packages: Packages
@@ -52,7 +48,7 @@ export function openCells (config: Config, events: PackageEvents): Cells {
   const sandboxes = new Map<string, Sandbox>([...new Set(local.map(({ sandbox }) => sandbox.mode))].map((mode) => [mode, open(mode)]))
   const packages = new Packages({ config, host: hostOn(config.path), sandbox: sandboxes.get('bubblewrap') ?? open('bubblewrap'), ...events })
   const ways = new Set<Egress>()
-  return { spawn, problems, facts, install, packages, close }
+  return { spawn, problems, install, packages, close }
 
   async function close (): Promise<void> {
     await packages.close()
@@ -107,15 +103,6 @@ export function openCells (config: Config, events: PackageEvents): Cells {
         failed(name, error instanceof Error ? error.message : String(error))
       }
     }))
-  }
-
-  async function facts (supervisor: Supervisor): Promise<InstanceFacts[]> {
-    const up = await Promise.all([...supervisor.instances()].map(async ({ upstream, cell, startedAt }, at) => {
-      const { rssBytes, cpuSeconds } = await cell.usage()
-      return { id: cell.pid === 0 ? `remote ${at}` : `${cell.pid} ${startedAt}`, upstream, state: 'ready', rssBytes, cpuSeconds }
-    }))
-    const others = supervisor.states().filter(({ state }) => state !== 'ready')
-    return [...up, ...others.map(({ upstream, state }, at) => ({ id: `${state} ${at}`, upstream, state, rssBytes: 0, cpuSeconds: 0 }))]
   }
 }
 

@@ -38,6 +38,11 @@ export class Room {
     return this.#waiting.size
   }
 
+  /** The upstreams they wait for. */
+  get inLine (): string[] {
+    return [...this.#waiting].map(({ guest }) => guest.upstream)
+  }
+
   /**
    * Waits for a place, at most `patienceMs`. @returns what gives the place back, once the processes are gone
    * @throws Refusal PORTCULLIS_OVERLOADED that names the bound

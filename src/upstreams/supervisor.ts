@@ -63,13 +63,18 @@ export class Supervisor {
     for (const { instance } of this.#seats.values()) if (instance !== undefined) yield instance
   }
 
-  /** How many are up, starting, or waiting for their back-off to end, by upstream. */
-  states (): { upstream: string, state: 'ready' | 'starting' | 'backing-off' }[] {
+  /** Which are up, starting, or waiting for their back-off to end. */
+  states (): { upstream: string, owner: string, state: 'ready' | 'starting' | 'backing-off' }[] {
     const now = Date.now()
-    return [...this.#seats.values()].flatMap(({ spec, instance, starting, notBefore }) => {
+    return [...this.#seats.values()].flatMap(({ spec, owner, instance, starting, notBefore }) => {
       const state = instance !== undefined ? 'ready' as const : starting !== undefined ? 'starting' as const : notBefore > now ? 'backing-off' as const : undefined
-      return state === undefined ? [] : [{ upstream: spec.name, state }]
+      return state === undefined ? [] : [{ upstream: spec.name, owner, state }]
     })
+  }
+
+  /** Upstreams whose next instance waits in line for a place, one entry for each that waits. */
+  get inLine (): string[] {
+    return this.#room.inLine
   }
 
   /** Ends every instance of a user at once: disabled users and revoked rights leave nothing running. */

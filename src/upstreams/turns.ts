@@ -35,6 +35,11 @@ export class Turns {
     this.#onAsking = onAsking
   }
 
+  /** Calls that wait for others to finish. */
+  get waiting (): number {
+    return this.#waiting.length
+  }
+
   /**
    * Begins a turn, or goes on with one; a promise when others have to finish first, for at most `timeoutMs`. It resolves
    * without a turn when the call left meanwhile.

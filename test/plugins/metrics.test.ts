@@ -16,6 +16,8 @@ import { createMetrics } from '../../src/metrics/metrics.ts'
 import type { Metrics } from '../../src/metrics/metrics.ts'
 import type { InstanceFacts } from '../../src/metrics/sources.ts'
 
+const idle: InstanceFacts = { id: '', upstream: '', owner: 'id of a user', state: 'ready', pid: 1, startedAt: 1, rssBytes: 0, cpuSeconds: 0, processes: 2, openFiles: 0, inFlight: 0, waiting: 0 }
+
 t.test('a call raises its counter and falls into its buckets, once for the gateway and once for the upstream', async t => {
   const metrics = create()
   metrics.callEnded('files', 'read_file', 'ok', 0.003, 0.002)
@@ -109,11 +111,11 @@ t.test('gauges are read from their owners at each scrape, with one look at the p
   t.notMatch(before, /^portcullis_sessions \d/m, 'no owner, no series')
   let looks = 0
   let instances: InstanceFacts[] = [
-    { id: '1', upstream: 'files', state: 'ready', rssBytes: 100, cpuSeconds: 2 },
-    { id: '2', upstream: 'files', state: 'ready', rssBytes: 50, cpuSeconds: 1 },
-    { id: '3', upstream: 'git', state: 'starting', rssBytes: 7, cpuSeconds: 0 },
+    { ...idle, id: '1', upstream: 'files', rssBytes: 100, cpuSeconds: 2, openFiles: 5, waiting: 3 },
+    { ...idle, id: '2', upstream: 'files', rssBytes: 50, cpuSeconds: 1, openFiles: 9, inFlight: 2 },
+    { ...idle, id: '3', upstream: 'git', state: 'starting', rssBytes: 7, processes: 1 },
   ]
-  metrics.watch({ sessions: () => 4, streams: () => 2, instances: () => { looks++; return instances } })
+  metrics.watch({ sessions: () => 4, streams: () => 2, inLine: () => ['git', 'git'], instances: () => { looks++; return instances } })
   metrics.watch({ ledger: () => ({ lagRecords: 5, lagBytes: 600, leftMs: 1_500 }), database: () => ({ up: true, total: 3, idle: 2, waiting: 1 }) })
   const text = await metrics.registry.metrics()
   t.equal(looks, 1)
@@ -121,9 +123,13 @@ t.test('gauges are read from their owners at each scrape, with one look at the p
     'portcullis_sessions 4', 'portcullis_streams 2', 'portcullis_ledger_lag_records 5', 'portcullis_ledger_lag_bytes 600', 'portcullis_ledger_left_seconds 1.5',
     'portcullis_database_up 1', 'portcullis_database_pool{state="idle"} 2', 'portcullis_database_pool{state="waiting"} 1',
     'portcullis_instances{upstream="files",state="ready"} 2', 'portcullis_instances{upstream="git",state="starting"} 1',
+    'portcullis_instance_rss_max_bytes{upstream="files"} 100', 'portcullis_instance_processes{upstream="files"} 4', 'portcullis_instance_processes{upstream="git"} 1',
+    'portcullis_instance_open_fds{upstream="files"} 14', 'portcullis_instance_open_fds_max{upstream="files"} 9', 'portcullis_upstream_requests_in_flight{upstream="files"} 2',
+    'portcullis_upstream_queue_depth{upstream="files",queue="turn"} 3', 'portcullis_upstream_queue_depth{upstream="git",queue="start"} 2',
     'portcullis_instance_rss_bytes{upstream="files"} 150', 'portcullis_instance_cpu_seconds_total{upstream="files"} 3',
   ]) t.ok(text.split('\n').includes(line), line)
-  instances = [{ id: '2', upstream: 'files', state: 'stopping', rssBytes: 50, cpuSeconds: 1.5 }]
+  instances = [{ ...idle, id: '2', upstream: 'files', state: 'stopping', rssBytes: 50, cpuSeconds: 1.5 }]
+  t.notMatch(text, 'id of a user', 'whose an instance is stays out of the metrics')
   const later = (await metrics.registry.metrics()).split('\n')
   t.ok(later.includes('portcullis_instance_cpu_seconds_total{upstream="files"} 3.5'), 'processor time never falls when an instance ends')
   t.ok(later.includes('portcullis_instances{upstream="files",state="stopping"} 1'))

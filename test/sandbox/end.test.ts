@@ -87,6 +87,7 @@ time.sleep(3600)`]
     for (let tries = 0; tries < 100 && (await cell.usage()).processes < 3; tries++) await sleep(20)
     const usage = await cell.usage()
     t.equal(usage.processes, 3)
+    t.ok(usage.openFiles >= 9 && usage.openFiles < 60, `${usage.openFiles} open files: standard input, output and error of each`)
     t.ok(usage.rssBytes > 0 && usage.rssBytes < 16 * MiB, `${usage.rssBytes} bytes`)
     cell.kill()
     await cell.exited

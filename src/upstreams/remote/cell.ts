@@ -1,5 +1,6 @@
 import { PassThrough } from 'node:stream'
 import type { Cell, Exit } from '../../sandbox/cell.ts'
+import { noUsage } from '../../sandbox/processes.ts'
 import { LineReader } from '../frames.ts'
 import { dialler } from './dial.ts'
 import type { Dialling } from './dial.ts'
@@ -47,7 +48,7 @@ export function openRemote (options: RemoteOptions): Cell {
       finish({ code: 0, signal: null })
     },
     kill: () => finish({ code: null, signal: 'SIGKILL' }),
-    usage: async () => ({ rssBytes: 0, cpuSeconds: 0, processes: 0 }),
+    usage: async () => noUsage,
   }
 
   function finish (exit: Exit): void {
