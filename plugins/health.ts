@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 
 /** What one part says about itself. `reason` is public: one sentence without names of hosts, users or secrets. */
-export type Health = { readonly ok: true } | { readonly ok: false, readonly reason: string }
+export type Health = ({ readonly ok: true } | { readonly ok: false, readonly reason: string }) & { readonly counts?: Readonly<Record<string, number>> }
 
 export interface HealthOptions {
   /** What must be well for a call to be served: name → look, for example `database`, `ledger`, `sandbox`, `shutdown`. */

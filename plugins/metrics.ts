@@ -27,6 +27,8 @@ export interface MetricsServerOptions {
   readonly registry: Registry
   /** Names a scraper may use in `Host` beside addresses, `localhost`, names without a dot, and `host` itself. */
   readonly hosts?: readonly string[]
+  /** What the operator alone may see, as JSON, under `/readyz`. */
+  readonly standing: () => Promise<object>
   readonly log: Log
 }
 
@@ -40,10 +42,14 @@ export interface MetricsServer {
  * A listener for the scraper alone, without a token. A port that cannot be had is a warning and not an error: the gate
  * is worth more than its numbers.
  */
-export async function startMetricsServer ({ host, port, registry, hosts = [], log }: MetricsServerOptions): Promise<MetricsServer> {
+export async function startMetricsServer ({ host, port, registry, hosts = [], standing, log }: MetricsServerOptions): Promise<MetricsServer> {
   const allowed = new Set([...hosts, host, 'localhost'].map(name => name.toLowerCase()))
+  const pages: Pages = new Map([
+    ['/metrics', { type: registry.contentType, text: async () => await registry.metrics() }],
+    ['/readyz', { type: 'application/json; charset=utf-8', text: async () => JSON.stringify(await standing()) }],
+  ])
   const server = createServer({ headersTimeout: 5000, requestTimeout: 10_000, keepAliveTimeout: 5000 }, (request, response) => {
-    answer(request, response, registry, allowed).catch((err: unknown) => {
+    answer(request, response, pages, allowed).catch((err: unknown) => {
       log.error({ err }, 'metrics could not be collected')
       if (!response.headersSent) say(response, 500, 'The metrics could not be collected; the log of the gateway says why.\n')
       else response.destroy()
@@ -59,14 +65,17 @@ export async function startMetricsServer ({ host, port, registry, hosts = [], lo
   return { address: server.address() as AddressInfo, close: () => close(server) }
 }
 
-async function answer (request: IncomingMessage, response: ServerResponse, registry: Registry, allowed: ReadonlySet<string>): Promise<void> {
+type Pages = ReadonlyMap<string, { readonly type: string, readonly text: () => Promise<string> }>
+
+async function answer (request: IncomingMessage, response: ServerResponse, pages: Pages, allowed: ReadonlySet<string>): Promise<void> {
   if (!mayBeAddressedAs(request.headers.host, allowed)) return say(response, 403, 'This Host is not served here: use the address or METRICS_HOST.\n')
-  if (request.url?.split('?', 1)[0] !== '/metrics') return say(response, 404, 'There is only /metrics here.\n')
+  const page = pages.get(request.url?.split('?', 1)[0] ?? '')
+  if (page === undefined) return say(response, 404, 'There are only /metrics and /readyz here.\n')
   if (request.method !== 'GET' && request.method !== 'HEAD') {
     response.setHeader('allow', 'GET, HEAD')
     return say(response, 405, 'Only GET and HEAD.\n')
   }
-  say(response, 200, await registry.metrics(), registry.contentType)
+  say(response, 200, await page.text(), page.type)
 }
 
 /**

@@ -31,6 +31,7 @@ import { Parking } from './bridge/parking.ts'
 import type { Config } from './config/config.ts'
 import { Refusal } from './errors.ts'
 import { createCaptures } from './ledger/capture.ts'
+import { openSecrets } from './config/secrets.ts'
 import { createGuards } from './guard/guards.ts'
 import { openMasterKey } from './identity/master-key.ts'
 import { auditIdentity } from './ledger/identity-events.ts'
@@ -46,7 +47,7 @@ import { countIdentity } from './metrics/identity-events.ts'
 import { createMetrics } from './metrics/metrics.ts'
 import type { Metrics } from './metrics/metrics.ts'
 import { compilePolicy } from './policy/policy.ts'
-import { readiness } from './readiness.ts'
+import { readiness, standing } from './readiness.ts'
 import { Sessions } from './sessions.ts'
 import { openCells } from './upstreams/cells.ts'
 import type { Cells } from './upstreams/cells.ts'
@@ -54,6 +55,8 @@ import { Supervisor } from './upstreams/supervisor.ts'
 import { packageEvents, supervisorEvents } from './upstreams/events.ts'
 import { instanceFacts } from './upstreams/facts.ts'
 import { announceUnsandboxed } from './upstreams/unsandboxed.ts'
+import { isKnown } from './upstreams/upstream-health.ts'
+import { UpstreamWatch } from './upstreams/watch.ts'
 import { version } from './version.ts'
 
 export interface Gateway {
@@ -84,17 +87,20 @@ export async function openGateway (config: Config, log: Log): Promise<Gateway> {
     const ledger = own(openLedger({ data: config.data, database, obstacle: () => sinks.obstacle, thread: { url: database.url }, seed: ledgerSeed(config.data), audit: config.audit, log }))
     own(openSteward({ ...config, url: database.url, database, log }))
     const cells = own(openCells(config, packageEvents({ log, ledger, metrics: measured })))
+    const upstreams = own(new UpstreamWatch(config, openSecrets(config.data)))
     const app = createApp(config, log)
     closers.unshift(() => app.close())
     const life = { closing: false }
-    const gate = await compose(app, { config, log, database, watch, ledger, measured, cells, life })
-    const metricsServer = own(await startMetricsServer({ ...config.metrics, registry: measured.registry, hosts: config.server.hosts, log }))
+    const checks = readiness({ ledger, database: watch, cells, life, upstreams, required: config.health.required })
+    const gate = await compose(app, { config, log, database, watch, ledger, measured, cells, upstreams, checks })
+    const metricsServer = own(await startMetricsServer({ ...config.metrics, registry: measured.registry, hosts: config.server.hosts, standing: standing({ checks, upstreams, supervisor: gate.supervisor }), log }))
     const firstAdmin = await app.identity.firstStart(config.adminPassword)
     announceUnsandboxed(config, { log, ledger, metrics: measured })
     const url = await app.listen({ host: config.server.host, port: config.server.port })
     ledger.append({ kind: 'config', record: ledger.newRecord(), outcome: 'ok', policy: config.version, detail: { file: config.file, upstreams: [...config.upstreams.keys()], roles: [...config.roles.keys()] } })
     ledger.append({ kind: 'gateway', record: ledger.newRecord(), outcome: 'ok', policy: config.version, detail: { event: 'start', version, url, durability: config.audit.durability, metrics: metricsServer.address?.port } })
     void cells.install((upstream, reason) => log.error({ upstream, reason }, 'upstream is refused: its package cannot be had'))
+    upstreams.begin(gate.supervisor)
     let closing: Promise<void> | undefined
     return {
       app,
@@ -164,20 +170,20 @@ interface Parts {
   readonly ledger: Ledger
   readonly measured: Metrics
   readonly cells: Cells
-  /** Says whether the gateway is on its way out. */
-  readonly life: { closing: boolean }
+  readonly upstreams: UpstreamWatch
+  readonly checks: ReturnType<typeof readiness>
 }
 
 /** A token that limits nothing, for asking policy about a user. */
 const ANY_TOKEN = { tokenId: '', tokenKind: 'access', clientId: '', scopes: null, expiresAt: 0 } as const
 
 /** Registers the scopes. What they share they find in the gate; they never meet one another. */
-async function compose (app: FastifyInstance, { config, log, database, watch, ledger, measured, cells, life }: Parts): Promise<Gate> {
+async function compose (app: FastifyInstance, { config, log, database, watch, ledger, measured, cells, upstreams, checks }: Parts): Promise<Gate> {
   const audit = auditIdentity(ledger, countIdentity(measured))
   const { publicUrl } = config.server
   app.setErrorHandler(sendError(publicUrl))
   app.setNotFoundHandler(() => { throw new Refusal('PORTCULLIS_NOT_FOUND') })
-  await app.register(health, { checks: readiness({ ledger, database: watch, cells, life }) })
+  await app.register(health, { checks })
   // After health: probes come by address, and want an answer most when there is pressure.
   app.addHook('onRequest', origin(config))
   await app.register(underPressure, { maxEventLoopDelay: maxLoopDelayMs, pressureHandler: () => { throw new Refusal('PORTCULLIS_OVERLOADED', { headers: { 'retry-after': '2' }, data: { retryAfterMs: 2000 } }) } })
@@ -192,7 +198,7 @@ async function compose (app: FastifyInstance, { config, log, database, watch, le
   const endedSessions = await openEndedSessions({ database, sessions, log })
   app.addHook('onClose', async () => await endedSessions.close())
   const streams = new Streams((principal, upstream) => policy.reaches(principal, upstream), (session) => sessions.touch(session))
-  const supervisor: Supervisor = new Supervisor(config, cells.spawn, supervisorEvents({ log, ledger, metrics: measured, onNotification: (...news) => streams.publish(...news), onStarted: (instance) => applyLevel({ sessions }, instance) }))
+  const supervisor: Supervisor = new Supervisor(config, cells.spawn, upstreams.hearing(supervisorEvents({ log, ledger, metrics: measured, onNotification: (...news) => streams.publish(...news), onStarted: (instance) => applyLevel({ sessions }, instance) })))
   const catalog = createCatalog({ config, policy, supervisor, log })
   const gate: Gate = { underWay: new UnderWay(), config, policy, limits: app.limits, guards: createGuards(config), ledger, captures: createCaptures(config.audit, payloadKeys), supervisor, sessions, endedSessions, catalog, streams, replays: new Replays(), patience: new Patience(), parking: new Parking(), stateKey: app.identity.deriveKey('request-state'), metrics: measured, log }
   app.identity.onChange((userId, standing) => {
@@ -207,6 +213,7 @@ async function compose (app: FastifyInstance, { config, log, database, watch, le
   measured.watch({
     ledger: () => ledger.status,
     instances: () => instanceFacts(supervisor),
+    upstreams: () => upstreams.all.map(({ upstream, state, listed }) => ({ upstream, ready: isKnown(state) ? state === 'ready' : undefined, tools: listed?.tools })),
     inLine: () => supervisor.inLine,
     sessions: () => sessions.size,
     streams: () => streams.size,

@@ -33,6 +33,7 @@ export interface Config {
   /** How many upstream processes there may be at a time. */
   readonly instances: { readonly total: number, readonly perUpstream: number, readonly perUser: number }
   readonly packages: PackagesSpec
+  readonly health: HealthSpec
   readonly audit: AuditSpec
   readonly oauth: OAuthSpec
   readonly identity: IdentitySpec
@@ -51,6 +52,16 @@ export interface ServerSpec {
   readonly origins: readonly string[]
   /** Bytes. */
   readonly maxBody: number
+}
+
+/** How it is known whether upstreams are ready. */
+export interface HealthSpec {
+  /** How often an upstream that is in use is asked for its list, in milliseconds. */
+  readonly every: number
+  /** Whether an upstream that is not in use is started to be looked at. */
+  readonly probe: boolean
+  /** Without these the gateway is not ready. */
+  readonly required: readonly string[]
 }
 
 /** Where packages of npx, uvx and pipx commands are installed from. */

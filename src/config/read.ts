@@ -10,6 +10,7 @@ import type { Flags, Settings } from './environment.ts'
 import { deepFreeze } from './freeze.ts'
 import { readGuards } from './guards.ts'
 import { readIdentity } from './identity.ts'
+import { readHealth } from './health.ts'
 import { readInstances } from './instances.ts'
 import { readLimits } from './limits.ts'
 import { openReport } from './report.ts'
@@ -65,6 +66,7 @@ function assemble (raw: Partial<RawConfig>, { host, port, publicUrl, ...environm
     guards: readGuards(raw.guards, around),
     instances: readInstances(raw.instances),
     packages: readPackages(raw.packages, around),
+    health: readHealth(raw.health, around),
     audit: readAudit(raw.audit, around),
     oauth: readOAuth(raw.oauth, around),
     identity: readIdentity(raw.identity, { ...around, roles: new Set(roles.keys()), publicUrl }),

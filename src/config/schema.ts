@@ -25,6 +25,7 @@ export const defaults = {
   sandbox: { mode: 'bubblewrap', memory: '512MiB', processes: 64, file_size: '256MiB', open_files: 1024, tmp: '64MiB' },
   guards: { max_arguments: '1MiB', max_result: '16MiB' },
   instances: { total: 500, per_upstream: 500, per_user: 64 },
+  health: { every: '30s', probe: true },
   audit: { arguments: 'redacted', durability: 'fsync', on_failure: 'deny', max_outage: '5s', spool_max: '256MiB', checkpoint_every: '60s' },
   payload_max: '64KiB',
   sink: { format: 'ndjson', max_lag: '15m', on_lag: 'wait' },
@@ -141,6 +142,12 @@ const packages = mapping({}, {
   private: list(text('a range such as 10.0.0.0/8'), { description: 'Private addresses that the registries may have.' }),
 }, 'a mapping')
 
+const health = mapping({}, {
+  every: duration('How often an upstream that is in use is asked for its tool list; one that is not, ten times less often.', defaults.health.every),
+  probe: Type.Boolean({ title: 'true or false', default: defaults.health.probe, description: 'Whether an upstream that is not in use is started to see whether its tool list answers.' }),
+  required: list(text('the name of an upstream'), { description: 'Upstreams without which /readyz says that the gateway is not ready. Absent: none.' }),
+}, 'a mapping with every, probe and required')
+
 const payload = mapping({
   keep: choice(['none', 'digest', 'redacted', 'full'], 'What is kept: nothing, a digest, the text without secrets, or the text as it was.', 'none'),
 }, {
@@ -191,6 +198,7 @@ export const configSchema = mapping({
   server: { ...server, description: 'How the gateway is reached.' },
   oauth: { ...oauth, description: 'How clients connect by themselves.' },
   identity: { ...identitySchema, description: 'Who else may say who somebody is.' },
+  health: { ...health, description: 'How it is known whether the servers are ready.' },
   packages: { ...packages, description: 'Where packages of npx, uvx and pipx commands are installed from.' },
 }, 'a mapping with at least "upstreams"')
 

@@ -27,6 +27,8 @@ export const histograms = {
 export const gauges = {
   instances: { name: 'portcullis_instances', help: 'Upstream instances, by state.', labels: ['upstream', 'state'] },
   rss: { name: 'portcullis_instance_rss_bytes', help: 'Resident memory of the instances of an upstream.', labels: ['upstream'] },
+  ready: { name: 'portcullis_upstream_ready', help: '1 while the live tool list of an upstream answers with something, 0 while it does not; no series while nobody can say.', labels: ['upstream'] },
+  tools: { name: 'portcullis_upstream_tools', help: 'Tools in the last list of an upstream.', labels: ['upstream'] },
   rssMax: { name: 'portcullis_instance_rss_max_bytes', help: 'Resident memory of the largest instance of an upstream.', labels: ['upstream'] },
   processes: { name: 'portcullis_instance_processes', help: 'Processes of the instances of an upstream.', labels: ['upstream'] },
   openFiles: { name: 'portcullis_instance_open_fds', help: 'File descriptors the instances of an upstream have open.', labels: ['upstream'] },

@@ -26,12 +26,16 @@ export interface InstanceFacts {
   readonly waiting: number
 }
 
+/** `ready` is undefined while nobody can say; `tools` while no list has answered. */
+export interface UpstreamFacts { readonly upstream: string, readonly ready: boolean | undefined, readonly tools: number | undefined }
+
 export interface DatabaseFacts { readonly up: boolean, readonly total: number, readonly idle: number, readonly waiting: number }
 
 /** Where the gauges are read, once a scrape. */
 export interface Sources {
   ledger (): { readonly lagRecords: number, readonly lagBytes: number, readonly leftMs: number | undefined }
   instances (): Iterable<InstanceFacts> | Promise<Iterable<InstanceFacts>>
+  upstreams (): Iterable<UpstreamFacts>
   /** Upstreams whose next instance waits for a place, an entry for each. */
   inLine (): readonly string[]
   /** How many upstreams run without a sandbox. */
@@ -61,6 +65,12 @@ export function registerSources (registry: Registry, sources: () => Partial<Sour
     for (const [state, value] of Object.entries({ total, idle, waiting })) {
       if (value !== undefined) metric.set({ state }, value)
     }
+  })
+  gauge(registry, gauges.ready, metric => {
+    for (const { upstream, ready } of sources().upstreams?.() ?? []) if (ready !== undefined) metric.set({ upstream }, Number(ready))
+  })
+  gauge(registry, gauges.tools, metric => {
+    for (const { upstream, tools } of sources().upstreams?.() ?? []) if (tools !== undefined) metric.set({ upstream }, tools)
   })
   registerInstances(registry, sources)
 }

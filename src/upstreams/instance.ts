@@ -63,6 +63,8 @@ export class Instance {
   readonly timeoutMs: number
   readonly #mayAsk: readonly AskKind[]
   readonly #isRemote: boolean
+  readonly #notify: ChannelHooks['notification']
+  #looks = 0
 
   constructor (options: InstanceOptions) {
     this.upstream = options.upstream
@@ -71,6 +73,7 @@ export class Instance {
     this.cell = options.cell
     this.timeoutMs = options.timeoutMs
     this.#isRemote = options.isRemote
+    this.#notify = options.hooks.notification
     this.#offer = new Offer({
       era: options.era,
       capabilities: () => this.introduction.capabilities,
@@ -106,8 +109,26 @@ export class Instance {
     return ['tools', 'prompts', 'resources'].filter((name) => this.introduction.capabilities[name] !== undefined).map((name) => `notifications/${name}/list_changed`)
   }
 
+  /** Requests that somebody waits for; the gateway's own looks are not among them. */
   get inFlight (): number {
-    return this.#channel.inFlight - (this.listening?.open ?? 0)
+    return this.#channel.inFlight - (this.listening?.open ?? 0) - this.#looks
+  }
+
+  /** How much it offers, see Offer. */
+  get offers (): number | undefined {
+    return this.#offer.size
+  }
+
+  /** Asks the server for its live list; whoever keeps an earlier one hears when it is another one now. */
+  async relist (): Promise<void> {
+    const before = this.fingerprint
+    this.#looks++
+    try {
+      await this.#offer.renew()
+    } finally {
+      this.#looks--
+    }
+    if (this.fingerprint !== before) this.#notify('notifications/tools/list_changed', {})
   }
 
   /** Name → definition, as the server last listed them. */

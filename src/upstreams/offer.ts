@@ -25,6 +25,7 @@ export class Offer {
   #tools: ReadonlyMap<string, Item> = new Map()
   #toolsAt = 0
   #loading: Promise<void> | undefined
+  #others: number | undefined
   #stale = false
 
   constructor (options: OfferOptions) {
@@ -44,6 +45,19 @@ export class Offer {
   /** Lists the tools for the first time. */
   async begin (): Promise<void> {
     if (this.#has('tools')) await this.#loadTools()
+  }
+
+  /** How much it offers: tools, or where it has none, what else it lists; undefined while that is not known. */
+  get size (): number | undefined {
+    return this.#has('tools') ? this.#tools.size : this.#others
+  }
+
+  /** Asks for the live list, whatever was kept: that of the tools, or where there are none, of prompts or resources. */
+  async renew (): Promise<void> {
+    if (this.#has('tools')) return await this.#loadTools()
+    const method = this.#has('prompts') ? 'prompts/list' : 'resources/list'
+    this.#lists.delete(method)
+    this.#others = (await this.list(method)).length
   }
 
   /** The definition of a tool. One that is not listed is looked for in a fresh list, since servers may add tools silently. */

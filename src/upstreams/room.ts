@@ -56,6 +56,11 @@ export class Room {
     }
   }
 
+  /** Whether it would be let in at once, with nobody in line. */
+  fits (guest: Guest): boolean {
+    return this.#waiting.size === 0 && this.#fullFor(guest) === undefined
+  }
+
   /** Lets in who fits now, and makes room for the others; called whenever something may have become idle. */
   look (): void {
     for (const waiting of this.#waiting) {

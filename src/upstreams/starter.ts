@@ -61,6 +61,11 @@ export class Starter {
     return this.#speaks.get(upstream)?.[wanted] === false ? other(wanted) : wanted
   }
 
+  /** It failed for several owners and has not started for anybody since. */
+  isBroken (upstream: string): boolean {
+    return this.#breaker(upstream).state(Date.now()) !== 'closed'
+  }
+
   /**
    * Starts an instance on an empty seat; one start at a time.
    * @throws Refusal PORTCULLIS_UPSTREAM_UNAVAILABLE while the seat or its upstream is backing off

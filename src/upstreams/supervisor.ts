@@ -77,6 +77,16 @@ export class Supervisor {
     return this.#room.inLine
   }
 
+  /** Whether an instance that is nobody's could be started without anybody having to wait or leave. */
+  fits (upstream: string): boolean {
+    return this.#room.fits({ upstream, user: undefined })
+  }
+
+  /** Whether it fails for everybody. */
+  isBroken (upstream: string): boolean {
+    return this.#starter.isBroken(upstream)
+  }
+
   /** Ends every instance of a user at once: disabled users and revoked rights leave nothing running. */
   async endUser (userId: string): Promise<void> {
     await this.#endSeats((seat) => isOf(seat, userId))

@@ -52,6 +52,7 @@ test('one upstream is a whole configuration: everything else has a default', asy
     allowUnsandboxed: false,
     limits: [{ calls: 60, per: 3600000, by: ['user', 'tool'], name: '60 per hour by user, tool' }],
     instances: { total: 500, perUpstream: 500, perUser: 64 },
+    health: { every: 30_000, probe: true, required: [] },
     packages: { npm: undefined, pypi: undefined, hosts: [], private: [] },
     audit: { arguments: 'redacted', durability: 'fsync', onFailure: 'deny', redact: [], payloads: [], sinks: [], maxOutage: 5000, spoolMax: 268435456, checkpointEvery: 60_000, anchor: undefined },
   })

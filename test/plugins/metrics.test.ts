@@ -181,6 +181,8 @@ t.test('the listener serves the scraper, and nothing else', async t => {
   t.match(page.headers['content-type'], 'text/plain; version=0.0.4')
   t.match(page.body, 'portcullis_build_info')
   t.equal((await get(server, '/metrics?x=1')).status, 200)
+  const standing = await get(server, '/readyz')
+  t.strictSame([standing.status, standing.headers['content-type'], standing.body], [200, 'application/json; charset=utf-8', '{"pid":1}'])
   t.equal((await get(server, '/')).status, 404)
   const post = await get(server, '/metrics', { method: 'POST' })
   t.equal(post.status, 405)
@@ -229,7 +231,7 @@ async function listen (t: Test, options: { port?: number, hosts?: string[] } = {
       done()
     },
   })
-  const server = await startMetricsServer({ host: '127.0.0.1', port: 0, registry: create().registry, log: createLogger({ level: 'info', stream }), ...options })
+  const server = await startMetricsServer({ host: '127.0.0.1', port: 0, registry: create().registry, standing: async () => ({ pid: 1 }), log: createLogger({ level: 'info', stream }), ...options })
   t.teardown(() => server.close())
   return { server, lines }
 }

@@ -70,6 +70,7 @@ export async function startGateway (t: Test, options: GatewayOptions = {}): Prom
   const file = join(folder, 'upstreams.yaml')
   writeFileSync(file, stringify({
     upstreams: { fixture: fixture({ shared }) },
+    health: { probe: false }, // what reaches an upstream is what the test sends
     roles: { user: { allow: ['fixture/*'], deny: ['fixture/secret'] }, admin: { allow: ['*/*'] } },
     ...options.yaml,
   }))
