@@ -34,6 +34,7 @@ import { createCaptures } from './ledger/capture.ts'
 import { openSecrets } from './config/secrets.ts'
 import { createGuards } from './guard/guards.ts'
 import { openMasterKey } from './identity/master-key.ts'
+import { configEntry } from './ledger/config-record.ts'
 import { auditIdentity } from './ledger/identity-events.ts'
 import { openSteward } from './ledger/keeping/steward.ts'
 import { ledgerSeed } from './ledger/keys.ts'
@@ -97,7 +98,7 @@ export async function openGateway (config: Config, log: Log): Promise<Gateway> {
     const firstAdmin = await app.identity.firstStart(config.adminPassword)
     announceUnsandboxed(config, { log, ledger, metrics: measured })
     const url = await app.listen({ host: config.server.host, port: config.server.port })
-    ledger.append({ kind: 'config', record: ledger.newRecord(), outcome: 'ok', policy: config.version, detail: { file: config.file, upstreams: [...config.upstreams.keys()], roles: [...config.roles.keys()] } })
+    ledger.append({ record: ledger.newRecord(), ...await configEntry(database, config) })
     ledger.append({ kind: 'gateway', record: ledger.newRecord(), outcome: 'ok', policy: config.version, detail: { event: 'start', version, url, durability: config.audit.durability, metrics: metricsServer.address?.port } })
     void cells.install((upstream, reason) => log.error({ upstream, reason }, 'upstream is refused: its package cannot be had'))
     upstreams.begin(gate.supervisor)
