@@ -16,7 +16,7 @@ import { openSandbox } from '../dist/src/sandbox/sandbox.js'
 const { quick } = parseArgs({ options: { quick: { type: 'boolean', default: false } } }).values
 const plan = quick ? { starts: 5, blocks: 6, trips: 200, cells: 4 } : { starts: 40, blocks: 60, trips: 500, cells: 20 }
 const MiB = 1024 * 1024
-const limits = { read: [], write: [], network: 'none', memory: 512 * MiB, processes: 64, fileSize: 256 * MiB, openFiles: 1024, tmp: 64 * MiB }
+const limits = { read: [], write: [], network: 'none', memory: 512 * MiB, processes: 64, fileSize: 256 * MiB, openFiles: 1024, tmp: 64 * MiB, nice: 0 }
 const sandboxes = { plain: openSandbox('none', { allowUnsandboxed: true }), cell: openSandbox('bubblewrap', { allowUnsandboxed: false }) }
 const initialize = '{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"bench","version":"1"}}}\n'
 const commands = {

@@ -128,6 +128,8 @@ export interface SandboxSpec {
   readonly fileSize: number
   readonly openFiles: number
   readonly tmp: number
+  /** 0: as the gateway itself; up to 19: others go first. */
+  readonly nice: number
 }
 
 /** What a server may reach through the gateway's proxy. */

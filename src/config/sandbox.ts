@@ -32,6 +32,7 @@ export function readSandbox (raw: RawUpstream['sandbox'], path: Path, around: Su
     memory: parseSize(given.memory ?? defaults.sandbox.memory),
     fileSize: parseSize(given.file_size ?? defaults.sandbox.file_size),
     tmp: parseSize(given.tmp ?? defaults.sandbox.tmp),
+    nice: given.nice ?? defaults.sandbox.nice,
     ...(given.image === undefined ? {} : { image: given.image }),
   }
   refuseTooSmall(spec, path, around)

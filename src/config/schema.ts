@@ -22,7 +22,7 @@ export const defaults = {
   isolation: 'user',
   asks,
   timeouts: { start: '30s', call: '60s', idle: '10m' },
-  sandbox: { mode: 'bubblewrap', memory: '512MiB', processes: 64, file_size: '256MiB', open_files: 1024, tmp: '64MiB' },
+  sandbox: { mode: 'bubblewrap', memory: '512MiB', processes: 64, file_size: '256MiB', open_files: 1024, tmp: '64MiB', nice: 0 },
   guards: { max_arguments: '1MiB', max_result: '16MiB' },
   instances: { total: 500, per_upstream: 500, per_user: 64 },
   health: { every: '30s', probe: true },
@@ -56,6 +56,7 @@ const sandbox = Type.Union([
     file_size: size('The largest file the server may write.', defaults.sandbox.file_size),
     open_files: count(16, 1_048_576, 'How many files a process may hold open.', defaults.sandbox.open_files),
     tmp: size('Size of the private /tmp and of the private home directory.', defaults.sandbox.tmp),
+    nice: count(0, 19, 'How far the server stands back when others want the processor too: 0 not at all, 19 furthest.', defaults.sandbox.nice),
   }, 'a mapping of grants and limits'),
 ], { title: '"none" or a mapping of grants and limits', description: 'What the server may touch. Without this key it sees its own package, a private /tmp and no network.' })
 

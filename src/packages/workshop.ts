@@ -84,7 +84,7 @@ export function openWorkshop ({ parent, sandbox, upstream, directory, record, si
 }
 
 const MiB = 1024 * 1024
-const limits: SandboxSpec = { mode: 'bubblewrap', read: [], write: [], network: 'none', memory: 1536 * MiB, processes: 128, fileSize: 1024 * MiB, openFiles: 1024, tmp: 64 * MiB }
+const limits: SandboxSpec = { mode: 'bubblewrap', read: [], write: [], network: 'none', memory: 1536 * MiB, processes: 128, fileSize: 1024 * MiB, openFiles: 1024, tmp: 64 * MiB, nice: 0 }
 const timeoutMs = 300_000
 const maxReport = 16 * MiB
 const maxPrinted = MiB

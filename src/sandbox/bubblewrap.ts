@@ -13,6 +13,7 @@ import type { Host } from './host.ts'
 import { planCell } from './plan.ts'
 import type { Plan } from './plan.ts'
 import type { Backend } from './proven.ts'
+import { ranked } from './rank.ts'
 import { bwrapOptions, limitOptions, syntheticFiles } from './recipe.ts'
 import { SandboxError } from './sandbox-error.ts'
 import { seccompFilter } from './seccomp.ts'
@@ -84,8 +85,7 @@ function launch (spec: CellSpec, plan: Plan, opened: readonly OpenMount[], nothi
   const confined = isStaged
     ? [tools.bwrap, '--args', `${wiring.data(nulSeparated(stageOptions(system, sources)))}`, '--', ...dropRights(tools), ...inner]
     : inner
-  // the kernel's out-of-memory killer is to choose a cell before the gateway
-  const [file, ...args] = tools.choom === undefined ? confined : [tools.choom, '-n', '800', '--', ...confined]
+  const [file, ...args] = ranked(confined, spec.sandbox.nice, tools)
   if (file === undefined) throw new SandboxError('There is nothing to execute.')
   // an empty environment: what an upstream's env names (LD_PRELOAD) must not reach bwrap itself
   const child = spawn(file, args, { stdio: wiring.stdio(nothing), env: {}, cwd: '/', ...(isRoot && !isStaged ? nobody : {}) })
@@ -103,7 +103,7 @@ async function settle (spec: CellSpec, child: ChildProcess, wiring: Wiring, stat
   wiring.feed(stdio)
   const hold = new ConfinedHold(child, wiring.output(stdio, status), stderr)
   const cell = new ProcessCell({ pid, stdin, stdout, stderr: hold.stderr }, child, hold)
-  const watched = { limits: spec.sandbox, measure: () => cell.measure(), end: cell.end.bind(cell) }
+  const watched = { limits: spec.sandbox, measure: () => cell.measure(), members: () => cell.members(), end: cell.end.bind(cell) }
   watchdog.watch(watched)
   cell.exited.then(() => watchdog.forget(watched), () => {})
   return cell

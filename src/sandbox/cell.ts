@@ -57,6 +57,8 @@ export interface Hold {
   terminate (): void
   isEmpty (): boolean
   measure (): Usage
+  /** Every process there is, by the host's number. */
+  members (): readonly number[]
   /** What the exit of the outermost process means when nobody asked for it. */
   explain (code: number | null): Promise<Pick<Exit, 'reason' | 'detail'>>
 }
@@ -112,6 +114,10 @@ export class ProcessCell implements Cell {
 
   measure (): Usage {
     return this.#hold.measure()
+  }
+
+  members (): readonly number[] {
+    return this.#hold.members()
   }
 
   usage (): Promise<Usage> {

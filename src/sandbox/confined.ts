@@ -53,6 +53,10 @@ export class ConfinedHold implements Hold {
     return { ...usage, cpuSeconds: usage.cpuSeconds + reapedSeconds(this.#first) }
   }
 
+  members (): readonly number[] {
+    return this.#first === undefined ? [] : [this.#first, ...descendantsOf(this.#first)]
+  }
+
   /** bwrap reports an exit code only for a command that ran. */
   async explain (code: number | null): Promise<Pick<Exit, 'reason' | 'detail'>> {
     await Promise.race([this.#reported, sleep(reportGraceMs, undefined, { ref: false })])

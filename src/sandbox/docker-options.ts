@@ -12,7 +12,7 @@ export interface Container {
   readonly environment: string
   readonly mounts: readonly Mount[]
   readonly user: { readonly uid: number, readonly gid: number }
-  readonly sandbox: Pick<SandboxSpec, 'memory' | 'processes' | 'fileSize' | 'openFiles' | 'tmp'>
+  readonly sandbox: Pick<SandboxSpec, 'memory' | 'processes' | 'fileSize' | 'openFiles' | 'tmp' | 'nice'>
 }
 
 /** The arguments of docker for one cell. The image is never downloaded: what runs is what the operator put there. */
@@ -25,6 +25,7 @@ export function dockerOptions ({ name, image, command, cwd, environment, mounts,
     '--tmpfs', `/tmp:${scratch},mode=1777`, '--tmpfs', `${home}:${scratch},uid=${user.uid},gid=${user.gid},mode=0700`,
     '--memory', `${sandbox.memory}`, '--memory-swap', `${sandbox.memory}`, '--pids-limit', `${sandbox.processes}`,
     '--ulimit', `fsize=${sandbox.fileSize}`, '--ulimit', `nofile=${sandbox.openFiles}`, '--ulimit', 'core=0',
+    ...sandbox.nice === 0 ? [] : ['--cpu-shares', `${Math.round(1024 / 1.25 ** sandbox.nice)}`], // what the kernel weighs such a nice value with
     ...mounts.flatMap(mountOption),
     '--env', `HOME=${home}`, '--env', 'TMPDIR=/tmp', '--env-file', environment,
     '--workdir', cwd ?? home,

@@ -130,6 +130,11 @@ class ContainerHold implements Hold {
     return this.#cli.exitCode !== null || this.#cli.signalCode !== null
   }
 
+  /** The engine's processes are nobody's children here. */
+  members (): readonly number[] {
+    return []
+  }
+
   measure (): Usage {
     return noUsage // they are the engine's, which holds them to their limits
   }

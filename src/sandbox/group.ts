@@ -1,4 +1,5 @@
 import type { Hold } from './cell.ts'
+import { membersOf } from './processes.ts'
 
 /** Sends a signal to every process of a group. False when the group has no process left. */
 export function signalGroup (group: number, signal: 'SIGKILL' | 'SIGTERM' | 0): boolean {
@@ -16,6 +17,7 @@ export function groupHold (group: number, { terminate, measure }: Pick<Hold, 'te
     terminate,
     isEmpty: () => !signalGroup(group, 0),
     measure,
+    members: () => membersOf(group),
     explain: () => Promise.resolve({}),
   }
 }

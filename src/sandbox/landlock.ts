@@ -16,6 +16,7 @@ import { planCell } from './plan.ts'
 import type { Plan } from './plan.ts'
 import type { Backend } from './proven.ts'
 import { childrenOf, membersOf, usageOf } from './processes.ts'
+import { ranked } from './rank.ts'
 import { limitOptions } from './recipe.ts'
 import { SandboxError } from './sandbox-error.ts'
 import { seccompFilter } from './seccomp.ts'
@@ -85,8 +86,7 @@ function commandLine (spec: CellSpec, plan: Plan, scratch: Scratch, tools: Landl
   const limits = limitOptions(spec.sandbox, plan).filter((option) => !option.startsWith('--nproc='))
   const program = ['/usr/bin/env', '-i', '/bin/sh', '-c', dress, 'sh', scratch.environment, tools.prlimit, ...limits, '--', ...plan.argv]
   const confined = [tools.setpriv, ...options, '--', ...program]
-  const rated = tools.choom === undefined ? confined : [tools.choom, '-n', '800', '--', ...confined]
-  return [tools.setpriv, '--pdeathsig', 'TERM', '--', '/bin/sh', '-c', watch, 'sh', scratch.folder, ...rated]
+  return [tools.setpriv, '--pdeathsig', 'TERM', '--', '/bin/sh', '-c', watch, 'sh', scratch.folder, ...ranked(confined, spec.sandbox.nice, tools)]
 }
 
 const harmlessProc = ['/proc/meminfo', '/proc/cpuinfo', '/proc/stat', '/proc/version']
@@ -103,7 +103,7 @@ async function start (spec: CellSpec, [file, ...args]: readonly string[], cwd: s
       terminate: () => { for (const program of childrenOf(pid)) terminate(program) },
       measure: () => usageOf(membersOf(pid).filter((member) => member !== pid)),
     }), shortcomings.landlock)
-    const watched = { limits: spec.sandbox, measure: () => cell.measure(), end: cell.end.bind(cell) }
+    const watched = { limits: spec.sandbox, measure: () => cell.measure(), members: () => cell.members(), end: cell.end.bind(cell) }
     watchdog.watch(watched)
     cell.exited.then(() => { watchdog.forget(watched); scratch.remove() }, () => {})
     return cell

@@ -12,6 +12,7 @@ import type { Host } from './host.ts'
 import { planCell } from './plan.ts'
 import { descendantsOf, usageOf } from './processes.ts'
 import type { Backend } from './proven.ts'
+import { stoodBack } from './rank.ts'
 import { SandboxError } from './sandbox-error.ts'
 import { seatbeltConfig } from './seatbelt-options.ts'
 import { selfTest } from './self-test.ts'
@@ -54,7 +55,8 @@ async function spawnInSeatbelt (spec: CellSpec, runtime: Runtime, host: Host): P
     const [home, tmp] = [join(folder, 'home'), join(folder, 'tmp')]
     for (const path of [home, tmp]) mkdirSync(path, { mode: 0o700 })
     const command = await runtime.wrapWithSandbox(shellWords(plan.argv), '/bin/sh', seatbeltConfig({ mounts: plan.mounts, scratch: [home, tmp] }))
-    const child = spawn('/bin/sh', ['-c', command], { stdio: ['pipe', 'pipe', 'pipe'], detached: true, cwd: spec.cwd === undefined ? home : plan.cwd, env: { ...plan.environment, HOME: home, TMPDIR: tmp } })
+    const [file = '', ...args] = stoodBack(['/bin/sh', '-c', command], spec.sandbox.nice, host.tool('nice'))
+    const child = spawn(file, args, { stdio: ['pipe', 'pipe', 'pipe'], detached: true, cwd: spec.cwd === undefined ? home : plan.cwd, env: { ...plan.environment, HOME: home, TMPDIR: tmp } })
     await once(child, 'spawn')
     const { stdin, stdout, stderr, pid } = child
     if (pid === undefined) throw new SandboxError('The sandbox was started without a process.')

@@ -38,7 +38,7 @@ export async function selfTest (mode: SandboxMode, spawn: (spec: CellSpec) => Pr
 const seeDocs = 'docs/sandbox.md has the requirements.'
 const timeoutMs = 20_000
 const MiB = 1024 * 1024
-const limits: Omit<SandboxSpec, 'mode'> = { read: [], write: [], network: 'none', memory: 256 * MiB, processes: 32, fileSize: MiB, openFiles: 256, tmp: MiB }
+const limits: Omit<SandboxSpec, 'mode'> = { read: [], write: [], network: 'none', memory: 256 * MiB, processes: 32, fileSize: MiB, openFiles: 256, tmp: MiB, nice: 0 }
 
 interface Facts {
   readonly seccomp: string,

@@ -10,6 +10,7 @@ export interface Tools {
   readonly bwrap: string
   readonly prlimit: string
   readonly choom: string | undefined
+  readonly nice: string | undefined
   readonly setpriv: string | undefined
   /** The option names `bwrap --help` lists. */
   readonly options: ReadonlySet<string>
@@ -30,7 +31,7 @@ export async function findTools (lookup: Lookup): Promise<Tools> {
   const options = await optionsOf(bwrap)
   const absent = required.filter((option) => !options.has(option))
   if (absent.length > 0) throw new SandboxError(`${bwrap} does not know ${absent.join(', ')}.`, 'Install bubblewrap 0.8 or newer.')
-  return { bwrap, prlimit, choom: lookup('choom'), setpriv: lookup('setpriv'), options }
+  return { bwrap, prlimit, choom: lookup('choom'), nice: lookup('nice'), setpriv: lookup('setpriv'), options }
 }
 
 /** What `mode: landlock` needs: a setpriv that knows Landlock, and the programs around it. */
@@ -38,6 +39,7 @@ export interface LandlockTools {
   readonly setpriv: string
   readonly prlimit: string
   readonly choom: string | undefined
+  readonly nice: string | undefined
 }
 
 /**
@@ -53,7 +55,7 @@ export async function findLandlockTools (lookup: Lookup): Promise<LandlockTools>
   if (!['--landlock-access', '--landlock-rule', '--seccomp-filter'].every((option) => options.has(option))) {
     throw new SandboxError(`${setpriv} is too old for mode: landlock: it does not know --landlock-access.`, 'Install util-linux 2.41 or newer (Debian 13 has it), or use mode: bubblewrap.')
   }
-  return { setpriv, prlimit, choom: lookup('choom') }
+  return { setpriv, prlimit, choom: lookup('choom'), nice: lookup('nice') }
 }
 
 /** Looks programs up along `path` (colon-separated; relative directories do not count). */

@@ -1,16 +1,20 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import type { Usage } from './processes.ts'
+import { standBack } from './rank.ts'
 
 /** A cell as the watchdog sees it. */
 export interface Watched {
-  readonly limits: { readonly memory: number, readonly processes: number }
+  readonly limits: { readonly memory: number, readonly processes: number, readonly nice: number }
   measure (): Usage
+  /** Its processes, by the host's numbers. */
+  members (): readonly number[]
   /** Ends it at once; `detail` is a sentence. */
   end (reason: 'memory' | 'processes', detail: string): void
 }
 
 /**
  * Ends cells that use more memory or processes than they may: the limits inside are per process, these are per cell.
+ * And keeps those that shall stand back from getting around it.
  * One timer for all; it looks at 64 cells a second, in turn.
  */
 export class Watchdog {
@@ -51,6 +55,7 @@ const cellsAtOnce = 64
 function judge (cell: Watched): void {
   const { rssBytes, processes } = cell.measure()
   const { limits } = cell
+  if (limits.nice > 0) standBack(cell.members(), limits.nice)
   if (rssBytes > limits.memory) cell.end('memory', `It used ${mebibytes(rssBytes)} MiB of memory; its limit is ${mebibytes(limits.memory)} MiB (sandbox.memory).`)
   else if (processes > limits.processes) cell.end('processes', `It ran ${processes} processes; its limit is ${limits.processes} (sandbox.processes).`)
 }

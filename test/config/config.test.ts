@@ -65,7 +65,7 @@ test('one upstream is a whole configuration: everything else has a default', asy
     asks: ['elicitation'],
     takesTurns: false,
     remote: undefined,
-    sandbox: { mode: 'bubblewrap', read: [], write: [], network: 'none', memory: 536870912, processes: 64, fileSize: 268435456, openFiles: 1024, tmp: 67108864 },
+    sandbox: { mode: 'bubblewrap', read: [], write: [], network: 'none', memory: 536870912, processes: 64, fileSize: 268435456, openFiles: 1024, tmp: 67108864, nice: 0 },
     timeouts: { start: 30000, call: 60000, idle: 600000 },
   })
   t.same([...config.roles.values()], [{ name: 'admin', allow: [{ pattern: '*/*', line: 0 }], deny: [] }, { name: 'user', allow: [], deny: [] }])
@@ -85,7 +85,7 @@ upstreams:
     cwd: /data
     isolation: session
     asks: [sampling, roots]
-    sandbox: { read: [./docs:/docs, /srv/more], write: [/srv/files:/data/], network: none, memory: 1GiB, processes: 8, file_size: 64KiB, open_files: 64, tmp: 1048576, mode: bubblewrap }
+    sandbox: { read: [./docs:/docs, /srv/more], write: [/srv/files:/data/], network: none, memory: 1GiB, processes: 8, file_size: 64KiB, open_files: 64, tmp: 1048576, nice: 7, mode: bubblewrap }
     timeouts: { start: 5s, call: 500ms, idle: 1h }
 roles:
   user:
@@ -120,6 +120,7 @@ server: { hosts: [MCP.example.com, "b.example:8443"], origins: [https://app.exam
       fileSize: 65536,
       openFiles: 64,
       tmp: 1048576,
+      nice: 7,
     },
     timeouts: { start: 5000, call: 500, idle: 3600000 },
   })

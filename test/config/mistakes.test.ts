@@ -99,6 +99,7 @@ test('sizes, durations and counts that make no sense are refused', async (t) => 
     'no size at all': [size('lots'), '2:21 server.max_body: must be a size such as'],
     'zero with a unit': [size('0MiB'), '2:21 server.max_body: must be larger than 0'],
     'too little memory': ['upstreams: { a: { command: x, sandbox: { memory: 1KiB } } }', '1:50 upstreams.a.sandbox.memory: must be at least 16MiB'],
+    'a server that wants to go first': ['upstreams: { a: { command: x, sandbox: { nice: -5 } } }', '1:48 upstreams.a.sandbox.nice: must be a whole number from 0 to 19, got -5'],
     'too many processes': ['upstreams: { a: { command: x, sandbox: { processes: 0 } } }', '1:53 upstreams.a.sandbox.processes: must be a whole number from 1 to 4096, got 0'],
     'a duration without a unit': ['upstreams: { a: { command: x, timeouts: { call: 5 } } }', '1:49 upstreams.a.timeouts.call: must be a duration such as 500ms, 30s, 10m, 1h or 400d, got 5'],
     'no time at all': ['upstreams: { a: { command: x, timeouts: { call: 0s } } }', '1:49 upstreams.a.timeouts.call: must be longer than 0 and at most 24d, got "0s"'],

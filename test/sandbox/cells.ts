@@ -14,7 +14,7 @@ export const project = resolve(fileURLToPath(import.meta.url), '../../..')
 export const fixtures = join(project, 'test/fixtures')
 
 export const limits: SandboxSpec = {
-  mode: 'bubblewrap', read: [], write: [], network: 'none', memory: 512 * MiB, processes: 64, fileSize: 256 * MiB, openFiles: 1024, tmp: 64 * MiB,
+  mode: 'bubblewrap', read: [], write: [], network: 'none', memory: 512 * MiB, processes: 64, fileSize: 256 * MiB, openFiles: 1024, tmp: 64 * MiB, nice: 0,
 }
 
 /** A spec with the shipped limits; `sandbox` and the rest as the test wants them. */

@@ -10,7 +10,7 @@ import type { Sandbox } from '../../src/sandbox/sandbox.ts'
 import { ask, eventually, greeting, MiB, run, specFor } from './cells.ts'
 
 const machine = realHost('/usr/local/bin:/usr/bin:/bin')
-const limits = { memory: 512 * MiB, processes: 64, fileSize: 256 * MiB, openFiles: 1024, tmp: 64 * MiB }
+const limits = { memory: 512 * MiB, processes: 64, fileSize: 256 * MiB, openFiles: 1024, tmp: 64 * MiB, nice: 0 }
 const sandboxed = { mode: 'docker', image: 'node:24-slim' } as const
 
 function sandboxWith (docker: string | undefined): Sandbox {
@@ -52,6 +52,14 @@ t.test('the arguments of docker: nothing but what is granted, no network, no rig
     '--workdir', '/home/mcp',
     'node:24-slim', 'node', '/app/server.mjs', '--flag',
   ])
+})
+
+t.test('a server that stands back gets the shares that the kernel weighs its nice value with', async (t) => {
+  const container = { name: 'n', image: 'i', command: [], cwd: undefined, environment: '/dev/fd/3', user: { uid: 1, gid: 1 }, mounts: [] }
+  for (const [nice, shares] of [[5, '336'], [19, '15']] as const) {
+    const options = dockerOptions({ ...container, sandbox: { ...limits, nice } })
+    t.equal(options[options.indexOf('--cpu-shares') + 1], shares)
+  }
 })
 
 t.test('what docker would read as something else is refused', async (t) => {
