@@ -18,7 +18,7 @@ export interface AccountFacts {
 }
 
 /** What the account page says, form aside: programs that were let in, logins, and personal access tokens. */
-export function accountPage ({ present, grants, tokens, upstreams, publicUrl, done }: AccountFacts): Omit<AccountPage, 'csrf' | 'error'> {
+export function accountPage ({ present, grants, tokens, upstreams, publicUrl, done }: AccountFacts): Omit<AccountPage, 'csrf' | 'error' | 'tokenError' | 'made'> {
   return {
     user: present.user.name,
     hasPassword: present.hasPassword,

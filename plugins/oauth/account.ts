@@ -8,17 +8,18 @@ import { openAccountCookie } from './account-cookie.ts'
 import { accountPage } from './account-page.ts'
 import { answerIn, buttons } from './federated.ts'
 import { LOGINS } from './interaction.ts'
-import type { Pages } from './pages.ts'
+import type { AccountPage, Pages } from './pages.ts'
 
 export interface AccountOptions {
-  readonly identity: Pick<Identity, 'accounts' | 'federation' | 'deriveKey' | 'listGrants' | 'revokeGrant' | 'listTokens' | 'revokeToken'>
+  readonly identity: Pick<Identity, 'accounts' | 'federation' | 'deriveKey' | 'listGrants' | 'revokeGrant' | 'listTokens' | 'createToken' | 'revokeToken'>
   readonly pages: Pages
   /** What the user with this id reaches now. */
   readonly reachedBy: (userId: string) => Promise<readonly UpstreamSpec[]>
   readonly publicUrl: string
 }
 
-interface Answers { readonly csrf?: string, readonly username?: string, readonly password?: string, readonly old?: string, readonly new?: string, readonly again?: string }
+interface Answers { readonly csrf?: string, readonly username?: string, readonly password?: string, readonly old?: string, readonly new?: string, readonly again?: string, readonly name?: string, readonly only?: string, readonly days?: string }
+type Outcome = Partial<Pick<AccountPage, 'error' | 'tokenError' | 'made'>>
 type Form = FastifyRequest<{ Params: { id: string, provider: string }, Body: Answers | undefined, Querystring: { done?: string } }>
 
 /** Where a person sees what can act in their name, ends it, and changes their password. */
@@ -79,6 +80,19 @@ export function account (app: FastifyInstance, { identity, pages, reachedBy, pub
     return await reply.redirect('/account?done=grant', 303)
   })
 
+  // The page itself is the answer, no address to be sent on to: the token is shown this once and is kept nowhere.
+  app.post('/account/tokens', { preHandler: sameForm }, async (request: Form, reply) => {
+    const present = await personOf(request)
+    const { name = '', only = '', days = '' } = request.body ?? {}
+    try {
+      const scopes = only.trim() === '' ? null : only.trim().split(/[\s,]+/)
+      const made = await identity.createToken({ user: present.user, name, scopes, days: Number(days), source: request.ip })
+      return await show(present, request, reply, { made: { name: made.name, token: made.token } })
+    } catch (error) {
+      return await show(present, request, reply, { tokenError: tell(error, reply) })
+    }
+  })
+
   app.post('/account/tokens/:id/revoke', { preHandler: sameForm }, async (request: Form, reply) => {
     const { user } = await personOf(request)
     await identity.revokeToken({ id: request.params.id, userId: user.id, source: request.ip })
@@ -106,11 +120,11 @@ export function account (app: FastifyInstance, { identity, pages, reachedBy, pub
     return await reply.type(HTML).send(pages.accountLogin({ csrf, providers: buttons(federation, '/account/federate'), done: request.query.done === 'logout', ...more }))
   }
 
-  async function show (present: Account, request: Form, reply: FastifyReply, more: { done?: string | undefined, error?: string }): Promise<FastifyReply> {
+  async function show (present: Account, request: Form, reply: FastifyReply, { done, ...more }: { done?: string | undefined } & Outcome): Promise<FastifyReply> {
     const { user } = present
     const [grants, tokens, upstreams] = await Promise.all([identity.listGrants(user.id), identity.listTokens(user.id), reachedBy(user.id)])
     const csrf = cookie.tokenOf(cookie.read(request) ?? '')
-    return await reply.type(HTML).send(pages.account({ csrf, ...accountPage({ present, grants, tokens, upstreams, publicUrl, done: more.done }), error: more.error }))
+    return await reply.type(HTML).send(pages.account({ csrf, ...accountPage({ present, grants, tokens, upstreams, publicUrl, done }), error: undefined, tokenError: undefined, made: undefined, ...more }))
   }
 
   async function sameForm (request: Form): Promise<void> {

@@ -97,7 +97,11 @@ export interface AccountPage {
   readonly hasPassword: boolean
   /** What was just done, in words. */
   readonly done: string | undefined
+  /** What was wrong with the new password, or with the new token. */
   readonly error: string | undefined
+  readonly tokenError: string | undefined
+  /** The token that was just made: the only time that anybody sees it. */
+  readonly made: { readonly name: string, readonly token: string } | undefined
   readonly programs: readonly AccountRow[]
   readonly logins: readonly AccountRow[]
   readonly tokens: readonly AccountRow[]

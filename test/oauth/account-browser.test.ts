@@ -39,7 +39,7 @@ t.test('the account page in real Chromium', { skip: existsSync(PROGRAM) ? false 
   })
 
   await t.test('every part has a heading, and every button says what it ends', async (t) => {
-    for (const name of ['Programs that you let in', 'Logins', 'Personal access tokens', 'Change your password']) t.equal(await page.getByRole('region', { name }).getByRole('heading', { name }).count(), 1, name)
+    for (const name of ['Programs that you let in', 'Logins', 'Personal access tokens', 'Make a personal access token', 'Change your password']) t.equal(await page.getByRole('region', { name }).getByRole('heading', { name }).count(), 1, name)
     for (const name of ['Disconnect Fancy editor', 'Revoke laptop', 'End Login to the account pages', 'End Login with the password']) t.equal(await page.getByRole('button', { name }).count(), 1, name)
     for (const name of ['Password now', 'New password', 'New password once more']) t.equal(await page.getByLabel(name, { exact: true }).count(), 1, name)
     t.equal(await page.evaluate("document.querySelectorAll('h1').length"), 1)
@@ -53,6 +53,16 @@ t.test('the account page in real Chromium', { skip: existsSync(PROGRAM) ? false 
     await page.getByRole('status').filter({ hasText: 'The token is revoked' }).waitFor()
     t.equal(await flow.status(pat.token), 401)
     await shot(page, 'account-ended')
+  })
+
+  await t.test('a token is made and read off the page', async (t) => {
+    await page.getByLabel('What it is for').fill('build server')
+    await page.getByLabel('Tools it may call').fill('fixture/echo')
+    await page.getByLabel('It ends after').selectOption('30 days')
+    await page.getByRole('button', { name: 'Make the token' }).click()
+    await page.getByRole('status').filter({ hasText: 'This is build server' }).waitFor()
+    t.equal(await flow.status(await page.locator('.secret code').innerText(), '/mcp/fixture'), 200)
+    await shot(page, 'account-token')
   })
 
   await t.test('the password is changed, and a wrong one is said in words that a screen reader hears', async (t) => {

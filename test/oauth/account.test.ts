@@ -2,6 +2,7 @@ import t from 'tap'
 import type { Test } from 'tap'
 
 import { adminPassword, startGateway } from '../support/gateway.ts'
+import { envelope, modernHeaders } from '../support/wire.ts'
 import { openBrowser } from './browser.ts'
 import type { Browser, Page } from './browser.ts'
 import { openFlow } from './flow.ts'
@@ -53,12 +54,42 @@ t.test('the account pages', async (t) => {
       ['no token', { fields: { csrf: '' } }], ['the token of another browser', { fields: { csrf: foreign } }],
       ['another site', { headers: { 'sec-fetch-site': 'cross-site' } }], ['a foreign origin', { headers: { origin: 'https://evil.example' } }], ['no origin to speak of', { headers: { origin: 'null' } }],
     ]
-    for (const action of ['/account/logout', '/account/password', '/account/grants/x/end', '/account/tokens/x/revoke']) {
+    for (const action of ['/account/tokens', '/account/logout', '/account/password', '/account/grants/x/end', '/account/tokens/x/revoke']) {
       for (const [name, options] of cases) t.equal((await press(browser, page, action, options)).status, 403, `${action}: ${name}`)
     }
     for (const [name, options] of cases.slice(0, 3)) t.equal((await press(browser, page, '/account/login', { ...options, fields: { username: 'admin', password: adminPassword, ...options.fields } })).status, 403, `login: ${name}`)
     t.equal(await count(), sessions)
     t.match((await browser.open(`${url}/account`)).html, 'You are <strong>admin</strong>', 'still logged in')
+  })
+
+  await t.test('make a token that is shown once and calls what it may; one that is asked for wrongly is not made', async (t) => {
+    const { browser, page } = await loggedIn()
+    const made = await press(browser, page, '/account/tokens', { fields: { name: 'build <server>', only: 'fixture/echo  other/*', days: '30' } })
+    const token = /<code>(portcullis_pat_[\w-]+)<\/code>/.exec(made.html)?.[1] ?? ''
+    t.equal(await flow.status(token), 200)
+    t.match(made.headers.get('cache-control'), 'no-store')
+    t.match(made.html, 'build &lt;server&gt;')
+    const again = await browser.open(`${url}/account`)
+    t.match(again.html, 'Only fixture/echo, other/*')
+    t.notMatch(again.html, token, 'not a second time')
+    const denied = await gateway.post('/mcp/fixture', token, { jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: 'add', arguments: { a: 1, b: 2 }, _meta: envelope } }, modernHeaders('tools/call', 'add'))
+    t.match(await denied.text(), /Unknown tool/)
+    t.notOk(gateway.calls().some(({ method }) => method === 'tools/call'), 'the upstream heard nothing of it')
+    t.match((await gateway.rows({ kind: 'token' })).at(-1), { principal: 'admin', outcome: 'ok', detail: { action: 'create', name: 'build <server>' } })
+    const before = (await gateway.rows({ kind: 'token' })).length
+    const cases: [Record<string, string>, RegExp][] = [
+      [{ name: '', days: '30' }, /The name of a token is 1 to 64/],
+      [{ name: 'x', only: 'everything', days: '30' }, /Scope 1 is not a pattern/],
+      [{ name: 'x', days: '366' }, /A token lives 1 to 365 whole days/],
+      [{ name: 'x', days: 'long' }, /A token lives 1 to 365 whole days/],
+    ]
+    for (const [fields, error] of cases) {
+      const refused = await press(browser, page, '/account/tokens', { fields })
+      t.equal(refused.status, 400)
+      t.match(refused.html, error)
+      t.match(refused.html, /role="alert" id="token-fault"/)
+    }
+    t.equal((await gateway.rows({ kind: 'token' })).length, before)
   })
 
   await t.test('end a program and revoke a token: both are refused on the next call', async (t) => {

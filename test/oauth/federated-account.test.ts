@@ -28,6 +28,8 @@ t.test('who has no password here logs in to the account page at their company (4
     const csrf = /name="csrf" value="([^"]*)"/.exec(page.html)?.[1] ?? ''
     t.match((await browser.submit({ ...page, html: '' }, { csrf }, { action: `${url}/account/tokens/${token.id}/revoke` })).html, 'The token is revoked')
     t.equal(await flow.status(token.token), 401)
+    const made = await browser.submit({ ...page, html: '' }, { csrf, name: 'build server', days: '7' }, { action: `${url}/account/tokens` })
+    t.equal(await flow.status(/<code>(portcullis_pat_[\w-]+)<\/code>/.exec(made.html)?.[1] ?? ''), 200, 'and makes a token, for which no password is asked that they do not have')
     t.equal((await browser.submit({ ...page, html: '' }, { csrf, old: '', new: 'violet cargo mint thirty-one', again: 'violet cargo mint thirty-one' }, { action: `${url}/account/password` })).status, 401, 'nor does the form of it do anything')
   })
 
