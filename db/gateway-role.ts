@@ -24,6 +24,18 @@ export async function grantGateway (db: Kysely<Schema>, role: string): Promise<s
   return undefined
 }
 
+/** What this role may not do of what a gateway does: functions of the ledger, and tables of users and tokens. */
+export async function missingRights (db: Kysely<Schema>): Promise<string[]> {
+  const { rows } = await sql<{ name: string }>`
+    select 'call ledger.' || proname as name from pg_proc
+    where pronamespace = 'ledger'::regnamespace and proname = any(${[...LEDGER_FUNCTIONS]}) and not has_function_privilege(oid, 'execute')
+    union all
+    select 'change ' || relname from pg_class
+    where relnamespace = 'public'::regnamespace and relkind = 'r' and relname <> all(${MIGRATION_TABLES})
+      and not (has_table_privilege(oid, 'select') and has_table_privilege(oid, 'insert') and has_table_privilege(oid, 'update') and has_table_privilege(oid, 'delete'))`.execute(db)
+  return rows.map(({ name }) => name)
+}
+
 async function statementsFor (db: Kysely<Schema>, role: string): Promise<string[]> {
   const { rows: [names] } = await sql<{ role: string, functions: string }>`
     select quote_ident(${role}) as role, string_agg(p.oid::regprocedure::text, ', ') as functions

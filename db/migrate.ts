@@ -3,6 +3,7 @@ import type { Migration } from 'kysely'
 import pg from 'pg'
 
 import type { Log } from './connect.ts'
+import type { Schema } from './schema.ts'
 import * as ledger from './migrations/0001_ledger.ts'
 import * as identity from './migrations/0002_identity.ts'
 import * as oauthClients from './migrations/0003_oauth_clients.ts'
@@ -46,7 +47,12 @@ export async function migrate (url: string, log?: Log): Promise<void> {
   }
 }
 
-function migratorOf (db: Kysely<unknown>): Migrator {
+/** Names of the migrations that the database has not had. */
+export async function pendingMigrations (db: Kysely<Schema>): Promise<string[]> {
+  return (await migratorOf(db).getMigrations()).filter(({ executedAt }) => executedAt === undefined).map(({ name }) => name)
+}
+
+function migratorOf<Tables> (db: Kysely<Tables>): Migrator {
   return new Migrator({ db, provider: { getMigrations: () => Promise.resolve({ ...migrations }) } })
 }
 

@@ -94,7 +94,7 @@ export async function openGateway (config: Config, log: Log): Promise<Gateway> {
     const life = { closing: false }
     const checks = readiness({ ledger, database: watch, cells, life, upstreams, required: config.health.required })
     const gate = await compose(app, { config, log, database, watch, ledger, measured, cells, upstreams, checks })
-    const metricsServer = own(await startMetricsServer({ ...config.metrics, registry: measured.registry, hosts: config.server.hosts, standing: standing({ checks, upstreams, supervisor: gate.supervisor }), log }))
+    const metricsServer = own(await startMetricsServer({ ...config.metrics, registry: measured.registry, hosts: config.server.hosts, standing: standing({ checks, ledger, upstreams, supervisor: gate.supervisor }), log }))
     const firstAdmin = await app.identity.firstStart(config.adminPassword)
     announceUnsandboxed(config, { log, ledger, metrics: measured })
     const url = await app.listen({ host: config.server.host, port: config.server.port })

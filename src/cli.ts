@@ -5,6 +5,7 @@ import { auditCommands } from './commands/audit-commands.ts'
 import { clientCommands } from './commands/client.ts'
 import { connectCommand } from './commands/connect.ts'
 import { dbCommands } from './commands/db.ts'
+import { doctorCommand } from './commands/doctor.ts'
 import { explainCommand } from './commands/explain.ts'
 import { keyCommands } from './commands/key.ts'
 import { pinCommand } from './commands/pin.ts'
@@ -55,7 +56,7 @@ function program (): Command {
       process.exitCode = await check({ env: environment(), ...(config === undefined ? {} : { file: config }), json, allowUnsandboxed, out })
     })
   for (const group of [userCommands, tokenCommands, clientCommands, keyCommands, auditCommands, dbCommands]) portcullis.addCommand(inherit(group({ env: environment(), out, configOption })))
-  for (const command of [connectCommand, explainCommand, pinCommand]) portcullis.addCommand(inherit(command({ env: environment(), out, configOption })))
+  for (const command of [connectCommand, doctorCommand, explainCommand, pinCommand]) portcullis.addCommand(inherit(command({ env: environment(), out, configOption })))
   return portcullis
 }
 

@@ -1,4 +1,4 @@
-import type { Ledger } from './ledger/ledger.ts'
+import type { Ledger, LedgerStatus } from './ledger/ledger.ts'
 import type { InstanceFacts } from './metrics/sources.ts'
 import { instanceFacts } from './upstreams/facts.ts'
 import { version } from './version.ts'
@@ -30,16 +30,18 @@ export function readiness ({ ledger, database, cells, life, upstreams, required 
 
 export interface Shown {
   readonly checks: ReturnType<typeof readiness>
+  readonly ledger: Watched['ledger']
   readonly upstreams: Watched['upstreams']
   readonly supervisor: Parameters<typeof instanceFacts>[0]
 }
 
 /** The same for the operator alone: every upstream with its reason, and every instance with its owner. */
-export function standing ({ checks, upstreams, supervisor }: Shown): () => Promise<Standing> {
+export function standing ({ checks, ledger, upstreams, supervisor }: Shown): () => Promise<Standing> {
   return async () => ({
     pid: process.pid,
     version,
     checks: Object.fromEntries(await Promise.all(Object.entries(checks).map(async ([name, look]) => [name, await look()] as const))),
+    ledger: { lagRecords: ledger.status.lagRecords, leftMs: ledger.status.leftMs },
     upstreams: upstreams.all,
     instances: await instanceFacts(supervisor),
   })
@@ -50,6 +52,7 @@ export interface Standing {
   readonly pid: number
   readonly version: string
   readonly checks: Readonly<Record<string, Check>>
+  readonly ledger: Pick<LedgerStatus, 'lagRecords' | 'leftMs'>
   readonly upstreams: readonly UpstreamHealth[]
   readonly instances: readonly InstanceFacts[]
 }

@@ -18,6 +18,7 @@ import { pinCommand } from '../src/commands/pin.ts'
 import { clientCommands } from '../src/commands/client.ts'
 import { connectCommand } from '../src/commands/connect.ts'
 import { dbCommands } from '../src/commands/db.ts'
+import { doctorCommand } from '../src/commands/doctor.ts'
 import { keyCommands } from '../src/commands/key.ts'
 import { tokenCommands } from '../src/commands/token-commands.ts'
 import { userCommands } from '../src/commands/user-commands.ts'
@@ -205,7 +206,7 @@ t.test('every portcullis command and flag that the documentation names exists', 
 t.test('every example of upstreams.yaml is valid', async (t) => {
   const others = ['files', 'tickets', 'git', 'docs', 'github', 'shell'].map((name) => `  ${name}: { command: x }`).join('\n')
   const file = join(t.testdir(), 'upstreams.yaml')
-  const examples = blocks().filter(({ language, lines }) => language === 'yaml' && lines.some((text) => /^(upstreams|roles|limits|guards|instances|audit|server|oauth):/.test(text)))
+  const examples = blocks().filter(({ language, lines }) => language === 'yaml' && lines.some((text) => /^(upstreams|roles|limits|guards|instances|health|audit|server|oauth):/.test(text)))
   t.ok(examples.length > 8)
   for (const { page, line, lines } of examples) {
     const text = lines.join('\n')
@@ -349,7 +350,7 @@ async function programs (): Promise<Map<string, Known>> {
     for (const sub of command.commands) add(`${path} ${sub.name()}`, sub)
   }
   const context = { env: {}, out: () => {}, configOption: () => new Option('-c, --config <file>') }
-  for (const group of [userCommands, tokenCommands, clientCommands, keyCommands, auditCommands, connectCommand, dbCommands, explainCommand, pinCommand]) add(group(context).name(), group(context))
+  for (const group of [userCommands, tokenCommands, clientCommands, keyCommands, auditCommands, connectCommand, dbCommands, doctorCommand, explainCommand, pinCommand]) add(group(context).name(), group(context))
   const help = async (...path: string[]): Promise<string> => (await run('bash', ['-c', 'unset NODE_OPTIONS; exec "$0" "$@"', process.execPath, cli, ...path, '--help'])).stdout
   for (const name of ['serve', 'check']) known.set(name, { flags: (await help(name)).match(/(?<=^ {2}.*)-{1,2}[a-z][a-z-]*/gm) ?? [], commands: [] })
   known.set('', { flags: ['--help', '--version'], commands: ['help', ...((await help()).match(/(?<=^ {2})[a-z]+(?= .*$)/gm) ?? [])] })

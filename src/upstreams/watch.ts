@@ -75,6 +75,15 @@ export class UpstreamWatch {
     this.#tick(supervisor)
   }
 
+  /** Looks at every upstream once; then it is known how they are. */
+  async lookOnce (supervisor: Watched): Promise<void> {
+    this.#supervisor = supervisor
+    const posts = [...this.#posts.values()]
+    await Promise.all(Array.from({ length: atOnce }, async () => {
+      for (let post = posts.shift(); post !== undefined; post = posts.shift()) await this.#look(post, supervisor)
+    }))
+  }
+
   /** Looks no more; what is under way comes to nothing. */
   close (): Promise<void> {
     clearInterval(this.#timer)
