@@ -1,5 +1,7 @@
-import { sql, type Kysely, type SqlBool } from 'kysely'
+import { sql, type Kysely } from 'kysely'
 
+import { conditionsOf } from './attempt-filter.ts'
+import type { AttemptFilter } from './attempt-filter.ts'
 import type { Schema } from './schema.ts'
 
 type Db = Kysely<Schema>
@@ -39,24 +41,6 @@ export interface Attempt {
 /** What identifies an attempt in the order of time. */
 export type Position = Pick<Attempt, 'time' | 'chain_id' | 'seq'>
 
-export interface AttemptFilter {
-  readonly principalId?: string | undefined
-  /** Name or id of the principal. */
-  readonly user?: string | undefined
-  readonly upstream?: string | undefined
-  readonly tool?: string | undefined
-  readonly kind?: string | undefined
-  readonly outcome?: string | undefined
-  readonly decision?: string | undefined
-  readonly code?: string | undefined
-  /** Somewhere in the JSON text of the arguments, in any case. */
-  readonly text?: string | undefined
-  readonly since?: Date | undefined
-  readonly until?: Date | undefined
-  /** Only older ones. */
-  readonly before?: Position | undefined
-}
-
 const columns = sql`a.time, a.record, a.kind, a.principal_id, a.principal, a.token, a.client, a.session, a.trace, a.source, a.era, a.method,
   a.upstream, a.tool, a.arguments, a.digest, a.decision, a.rule, a.outcome, a.code, a.duration_ms, a.bytes_in::float8, a.bytes_out::float8,
   a.policy, a.detail, a.chain_id, a.seq::float8`
@@ -64,23 +48,9 @@ const columns = sql`a.time, a.record, a.kind, a.principal_id, a.principal, a.tok
 /** At most `limit` attempts, newest first. */
 export async function findAttempts (db: Db, filter: AttemptFilter, limit: number): Promise<Attempt[]> {
   const { rows } = await sql<Attempt>`
-    select ${columns} from ledger.attempt a where ${sql.join(conditions(filter), sql` and `)}
+    select ${columns} from ledger.attempt a where ${sql.join(conditionsOf(filter), sql` and `)}
     order by a.time desc, a.chain_id desc, a.seq desc limit ${limit}`.execute(db)
   return rows
-}
-
-function conditions ({ before, ...filter }: AttemptFilter): ReturnType<typeof sql<SqlBool>>[] {
-  const all = [sql<SqlBool>`true`]
-  if (filter.user !== undefined) all.push(sql`(a.principal = ${filter.user} or a.principal_id = ${filter.user})`)
-  if (filter.principalId !== undefined) all.push(sql`a.principal_id = ${filter.principalId}`)
-  for (const column of ['upstream', 'tool', 'kind', 'outcome', 'decision', 'code'] as const) {
-    if (filter[column] !== undefined) all.push(sql`${sql.ref(`a.${column}`)} = ${filter[column]}`)
-  }
-  if (filter.text !== undefined) all.push(sql`strpos(lower(a.arguments::text), lower(${filter.text})) > 0`)
-  if (filter.since !== undefined) all.push(sql`a.time >= ${filter.since}`)
-  if (filter.until !== undefined) all.push(sql`a.time < ${filter.until}`)
-  if (before !== undefined) all.push(sql`a.time <= ${before.time} and (a.time, a.chain_id, a.seq) < (${before.time}::timestamptz, ${before.chain_id}::uuid, ${before.seq}::bigint)`)
-  return all
 }
 
 /** Time of the oldest event there is, undefined in an empty ledger. */

@@ -3,7 +3,7 @@ import { sql, type Kysely } from 'kysely'
 import type { Schema } from './schema.ts'
 
 /** What a gateway does with the ledger: all of it adds, nothing changes or removes. */
-const LEDGER_FUNCTIONS = ['open_chain', 'ingest', 'note_gap', 'close_chain', 'ensure_month', 'add_checkpoint', 'genesis', 'add_hold'] as const
+const LEDGER_FUNCTIONS = ['open_chain', 'ingest', 'note_gap', 'close_chain', 'ensure_month', 'add_checkpoint', 'genesis', 'add_hold', 'words', 'wanted'] as const
 /** Kysely's notes of what was migrated: to be read, so that a gateway knows that there is nothing to do. */
 const MIGRATION_TABLES = ['kysely_migration', 'kysely_migration_lock']
 

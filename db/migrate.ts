@@ -14,6 +14,7 @@ import * as endedSessions from './migrations/0007_ended_sessions.ts'
 import * as userIdentities from './migrations/0008_user_identities.ts'
 import * as ledgerKeeping from './migrations/0009_ledger_keeping.ts'
 import * as ledgerConnections from './migrations/0010_ledger_connections.ts'
+import * as ledgerSearch from './migrations/0011_ledger_search.ts'
 
 /** Every migration there is, in order. Forward only: a mistake is mended by the next one. */
 const migrations: Readonly<Record<string, Migration>> = {
@@ -27,6 +28,7 @@ const migrations: Readonly<Record<string, Migration>> = {
   '0008_user_identities': userIdentities,
   '0009_ledger_keeping': ledgerKeeping,
   '0010_ledger_connections': ledgerConnections,
+  '0011_ledger_search': ledgerSearch,
 }
 
 /**

@@ -36,6 +36,7 @@ import { createGuards } from './guard/guards.ts'
 import { openMasterKey } from './identity/master-key.ts'
 import { configEntry } from './ledger/config-record.ts'
 import { auditIdentity } from './ledger/identity-events.ts'
+import { announceMissingIndexes } from './ledger/keeping/indexes.ts'
 import { openSteward } from './ledger/keeping/steward.ts'
 import { ledgerSeed } from './ledger/keys.ts'
 import { openLedger } from './ledger/ledger.ts'
@@ -87,6 +88,7 @@ export async function openGateway (config: Config, log: Log): Promise<Gateway> {
     const sinks = own(openSinks(config.audit.sinks, { database, log }))
     const ledger = own(openLedger({ data: config.data, database, obstacle: () => sinks.obstacle, thread: { url: database.url }, seed: ledgerSeed(config.data), audit: config.audit, log }))
     own(openSteward({ ...config, url: database.url, database, log }))
+    void announceMissingIndexes(database, log)
     const cells = own(openCells(config, packageEvents({ log, ledger, metrics: measured })))
     const upstreams = own(new UpstreamWatch(config, openSecrets(config.data)))
     const app = createApp(config, log)

@@ -38,7 +38,7 @@ export function auditCommands (context: CommandContext): Command {
     .option('--decision <decision>', 'allow or deny')
     .option('--since <time>', 'such as 2h, 7d or 2026-01-31T12:00Z')
     .option('--until <time>', 'likewise')
-    .option('--text <text>', 'in the arguments')
+    .option('--text <text>', 'in the arguments, in any case, from the beginning of a word on')
     .option('--limit <count>', 'at most so many (default 100)')
     .option('--json', 'one JSON object a line')
     .addOption(configOption())

@@ -2,10 +2,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 import type { Database } from '../../db/connect.ts'
 import { attemptsOf, callsSince as pagesSince, concludedBetween, eventsOf, findAttempts, liveHeads, oldestEvent } from '../../db/events.ts'
-import type { Attempt, AttemptFilter, CallEvent, StoredEvent } from '../../db/events.ts'
+import type { AttemptFilter } from '../../db/attempt-filter.ts'
+import type { Attempt, CallEvent, StoredEvent } from '../../db/events.ts'
 import type { Target } from '../call.ts'
 
-export type { Attempt, AttemptFilter, StoredEvent } from '../../db/events.ts'
+export type { AttemptFilter } from '../../db/attempt-filter.ts'
+export type { Attempt, StoredEvent } from '../../db/events.ts'
 
 type Source = Pick<Database, 'db'>
 
