@@ -1,9 +1,9 @@
-import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import dns from 'node:dns'
 import promises from 'node:dns/promises'
 import { createServer } from 'node:http'
 import { syncBuiltinESMExports } from 'node:module'
-import type { AddressInfo, Socket } from 'node:net'
+import { Socket } from 'node:net'
+import type { AddressInfo } from 'node:net'
 import type { Test } from 'tap'
 
 /** A web server on this machine that counts who reaches it, and what went over the connections that have ended. */
@@ -55,18 +55,15 @@ export function resolver (t: Test, name: string, answers: readonly string[]): ()
 /** Leads what this process dials at `far` to `near`, until the test ends: nothing of a test leaves the machine. Returns how often that was. */
 export function detour (t: Test, far: string, near: string): () => number {
   let dialled = 0
-  const lead = (message: unknown): void => {
-    const { socket } = message as { socket: Socket }
-    const connect = socket.connect.bind(socket) as (options: object) => Socket
-    const led = (given: [{ host?: string }]): Socket => {
-      const [options] = given
-      if (options.host !== far) return connect(given)
+  const real = Object.getOwnPropertyDescriptor(Socket.prototype, 'connect')?.value as (...given: unknown[]) => Socket
+  Object.assign(Socket.prototype, {
+    connect (this: Socket, ...given: unknown[]): Socket {
+      const [options] = (Array.isArray(given[0]) ? given[0] : given) as [{ host?: string } | undefined]
+      if (options?.host !== far) return real.apply(this, given)
       dialled++
-      return connect({ ...options, host: near })
-    }
-    Object.assign(socket, { connect: led })
-  }
-  subscribe('net.client.socket', lead)
-  t.teardown(() => { unsubscribe('net.client.socket', lead) })
+      return real.call(this, { ...options, host: near })
+    },
+  })
+  t.teardown(() => { Object.assign(Socket.prototype, { connect: real }) })
   return () => dialled
 }
