@@ -37,7 +37,16 @@ export function accountPage ({ present, grants, tokens, upstreams, publicUrl, do
       action: `/account/tokens/${token.id}/revoke`,
     })),
     servers: upstreams.map(server),
+    lifetimes: lifetimesFor(present),
   }
+}
+
+/**
+ * Days that a token may live which a person makes here, the longest last. Whom a company lets in comes back to it within 90
+ * days for everything else too; a token that outlives that would still act for somebody who has left.
+ */
+export function lifetimesFor ({ hasPassword }: Pick<Account, 'hasPassword'>): readonly number[] {
+  return hasPassword ? [7, 30, 90, 365] : [7, 30, 90]
 }
 
 const DONE: Readonly<Record<string, string>> = {

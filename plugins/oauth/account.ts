@@ -5,7 +5,7 @@ import { Refusal } from '../../src/errors.ts'
 import type { Account } from '../../src/identity/account.ts'
 import type { Identity } from '../../src/identity/identity.ts'
 import { openAccountCookie } from './account-cookie.ts'
-import { accountPage } from './account-page.ts'
+import { accountPage, lifetimesFor } from './account-page.ts'
 import { answerIn, buttons } from './federated.ts'
 import { LOGINS } from './interaction.ts'
 import type { AccountPage, Pages } from './pages.ts'
@@ -85,6 +85,8 @@ export function account (app: FastifyInstance, { identity, pages, reachedBy, pub
     const present = await personOf(request)
     const { name = '', only = '', days = '' } = request.body ?? {}
     try {
+      const longest = Math.max(...lifetimesFor(present))
+      if (Number(days) > longest) throw new Refusal('PORTCULLIS_INVALID_REQUEST', { message: `A token that you make here lives at most ${longest} days. None was made.` })
       const scopes = only.trim() === '' ? null : only.trim().split(/[\s,]+/)
       const made = await identity.createToken({ user: present.user, name, scopes, days: Number(days), source: request.ip })
       return await show(present, request, reply, { made: { name: made.name, token: made.token } })

@@ -106,6 +106,8 @@ export interface AccountPage {
   readonly logins: readonly AccountRow[]
   readonly tokens: readonly AccountRow[]
   readonly servers: readonly ServerRow[]
+  /** Days that a new token may live. */
+  readonly lifetimes: readonly number[]
 }
 
 /** ui/ stands beside plugins/ in the sources, and one level further up when built into dist/. */

@@ -30,6 +30,9 @@ t.test('who has no password here logs in to the account page at their company (4
     t.equal(await flow.status(token.token), 401)
     const made = await browser.submit({ ...page, html: '' }, { csrf, name: 'build server', days: '7' }, { action: `${url}/account/tokens` })
     t.equal(await flow.status(/<code>(portcullis_pat_[\w-]+)<\/code>/.exec(made.html)?.[1] ?? ''), 200, 'and makes a token, for which no password is asked that they do not have')
+    const long = await browser.submit({ ...page, html: '' }, { csrf, name: 'for a year', days: '365' }, { action: `${url}/account/tokens` })
+    t.match([long.status, long.html], [400, /at most 90 days/], 'but none that outlives every login of theirs')
+    t.notMatch(long.html, /portcullis_pat_[\w-]{43}/)
     t.equal((await browser.submit({ ...page, html: '' }, { csrf, old: '', new: 'violet cargo mint thirty-one', again: 'violet cargo mint thirty-one' }, { action: `${url}/account/password` })).status, 401, 'nor does the form of it do anything')
   })
 
