@@ -111,7 +111,7 @@ t.test('the files of the image are enough to serve', async t => {
   const gateway = spawn(process.execPath, ['dist/src/cli.js', 'serve'], { cwd: image, env, stdio: 'ignore' })
   t.teardown(() => gateway.kill('SIGKILL'))
   const ended = new Promise(resolve => gateway.once('exit', resolve))
-  await until(async () => gateway.exitCode !== null || await fetch(`http://127.0.0.1:${port}/livez`).then(({ ok }) => ok, () => false), 20_000)
+  await until(async () => gateway.exitCode !== null || await fetch(`http://127.0.0.1:${port}/livez`).then(({ ok }) => ok, () => false), 120_000)
   gateway.kill('SIGTERM')
   t.equal(await ended, 0)
 })

@@ -56,7 +56,7 @@ t.test('durability database: who waits for a database that is away is told, and 
   const database = await testDatabase(t)
   let away = false
   const pool = new Proxy(database.pool, { get: (target, name) => name === 'query' && away ? async () => { throw new Error('away') } : Reflect.get(target, name) as unknown })
-  const ledger = testLedger(t, { db: database.db, pool }, temporaryDirectory(t), { audit: { ...audit, durability: 'database', maxOutage: 300 } })
+  const ledger = testLedger(t, { db: database.db, pool }, temporaryDirectory(t), { audit: { ...audit, durability: 'database', maxOutage: 3_000 } })
   ledger.append(intent('before'))
   await durable(ledger)
   away = true

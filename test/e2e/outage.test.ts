@@ -28,7 +28,7 @@ t.test('kill -9 under load: every call that reached the upstream has its record 
   const start = async (): Promise<ReturnType<typeof spawn>> => {
     const child = spawn(process.execPath, [cli, 'serve', '--config', join(folder, 'upstreams.yaml')], { env, stdio: ['ignore', 'ignore', 'inherit'] })
     t.teardown(() => child.kill('SIGKILL'))
-    await until(async () => await fetch(`${url}/readyz`).then(({ ok }) => ok, () => false), 30_000)
+    await until(async () => await fetch(`${url}/readyz`).then(({ ok }) => ok, () => false), 120_000)
     return child
   }
 

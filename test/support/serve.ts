@@ -18,10 +18,10 @@ export interface Served {
   readonly ended: Promise<number | string>
 }
 
-/** Starts it from the sources; killed with the test. */
+/** Starts it as it was built; killed with the test. */
 export function serve (t: Test, args: readonly string[], env: Readonly<Record<string, string>>): Served {
-  const cli = fileURLToPath(new URL('../../src/cli.ts', import.meta.url))
-  const child = spawn(process.execPath, [...process.execArgv, cli, 'serve', ...args], { env: { PATH: process.env['PATH'], ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+  const cli = fileURLToPath(new URL('../../dist/src/cli.js', import.meta.url))
+  const child = spawn(process.execPath, [cli, 'serve', ...args], { env: { PATH: process.env['PATH'], ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
   let text = ''
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => { text += chunk.toString() })
   const ended = once(child, 'close').then(([code, signal]) => (code ?? signal) as number | string)
