@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-// What a sandboxed upstream costs beside a plain child: start to first answer, round trip, memory beyond the server's own.
+// What a sandboxed upstream costs beside a plain child: start to first answer, round trip, memory beyond the server's own,
+// and what is left of a processor to a server that stands back.
 // Both take turns within every round, so that whatever else the machine does falls on both alike.
 //
 //   npm run build && node bench/sandbox.mjs [--quick]
@@ -8,6 +9,7 @@
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { createInterface } from 'node:readline'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 
 import { descendantsOf } from '../dist/src/sandbox/processes.js'
@@ -35,6 +37,7 @@ const targets = [
   { what: 'round trip, in a cell ÷ plain', value: await roundTrips(), atMost: 1.1, unit: '×' },
   { what: 'memory of one cell beyond its server', value: await memory(), atMost: 2, unit: ' MiB' },
 ]
+await shares()
 for (const { what, value, atMost, unit } of targets) console.log(`${value <= atMost ? 'met   ' : 'MISSED'}  ${what}: ${value.toFixed(2)}${unit} (at most ${atMost}${unit})`)
 process.exitCode = targets.every(({ value, atMost }) => value <= atMost) ? 0 : 1
 
@@ -90,9 +93,24 @@ async function memory () {
   return bubblewrap + gateway
 }
 
-async function open (mode, command) {
+/** Two that want the same processor, one with `nice: 10`: the seconds each was given of it. */
+async function shares () {
+  const processor = /^Cpus_allowed_list:\s+(\d+)/m.exec(readFileSync('/proc/self/status', 'utf8'))[1]
+  const hog = ['taskset', '-c', processor, 'sh', '-c', 'while :; do :; done']
+  const cells = await Promise.all([0, 10].map(async (nice) => (await open('cell', hog, { nice })).cell))
+  await sleep(2_000) // until each runs, and its session was told
+  const before = await Promise.all(cells.map((cell) => cell.usage()))
+  await sleep(quick ? 2_000 : 10_000)
+  const after = await Promise.all(cells.map((cell) => cell.usage()))
+  const [first, back] = after.map(({ cpuSeconds }, index) => cpuSeconds - before[index].cpuSeconds)
+  console.log(`one processor that two servers want: ${first.toFixed(2)} s for nice 0, ${back.toFixed(2)} s for nice 10`)
+  for (const cell of cells) cell.kill()
+  await Promise.all(cells.map((cell) => cell.exited))
+}
+
+async function open (mode, command, more = {}) {
   const sandbox = sandboxes[mode]
-  const cell = await sandbox.spawn({ upstream: 'bench', command, directory: process.cwd(), env: {}, sandbox: { ...limits, mode: sandbox.name }, protect: [] })
+  const cell = await sandbox.spawn({ upstream: 'bench', command, directory: process.cwd(), env: {}, sandbox: { ...limits, ...more, mode: sandbox.name }, protect: [] })
   cell.stderr.resume()
   const lines = createInterface({ input: cell.stdout })
   return {
