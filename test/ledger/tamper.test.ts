@@ -65,12 +65,27 @@ t.test('a ledger nobody touched verifies, from every start', async t => {
   t.match(text, /^Intact: 20 records of 2 chains were read, 2 signatures compared\.\n$/)
 })
 
+t.test('what has to be escaped, and what has a trace, verifies like anything else, and not once it was edited', async t => {
+  const site = { database: await testDatabase(t), data: temporaryDirectory(t) }
+  const ledger = testLedger(t, site.database, site.data, { seed: ledgerSeed(site.data), audit })
+  ledger.append({ ...intent('a'), client: 'the "quoted" one', target: 'back\\slash\u0001', rule: 'ünïcödé 🦊' })
+  ledger.append({ ...intent('b'), trace: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01' })
+  ledger.append({ ...outcome('b'), durationMs: 0.07, bytesOut: 1e15 })
+  await ledger.close()
+  t.match(await verify(site), { code: 0, flaws: [] })
+  await tamper(site, "update ledger.event set tool = 'back\\slash\\u0001' where seq = 1")
+  t.match((await verify(site)).flaws, ['edited 1'])
+})
+
 /** Numbers 3 and 6 trade places, by way of a number nobody has. */
 const swap = [[3, 1006], [6, 3], [1006, 6]].map(([from, to]) => `update ledger.event set seq = ${to} where chain_id = ${first} and seq = ${from}`)
 
 const attacks: readonly (readonly [what: string, statements: readonly string[], flaw: string])[] = [
   ['the text of a record was edited', [`update ledger.event set body = replace(body::text, 'alice', 'mallory')::json, principal = 'mallory' where chain_id = ${first} and seq = 3`], 'edited 3'],
   ['one column was edited', [`update ledger.event set principal = 'mallory' where chain_id = ${first} and seq = 5`], 'edited 5'],
+  ['one column was emptied', [`update ledger.event set principal = null where chain_id = ${first} and seq = 5`], 'edited 5'],
+  ['one column was made to look like two', [`update ledger.event set principal_id = principal_id || '","principal":"' || principal, principal = null where chain_id = ${first} and seq = 5`], 'edited 5'],
+  ['a time was moved by less than is written', [`update ledger.event set ts = ts + interval '1 microsecond' where chain_id = ${first} and seq = 5`], 'edited 5'],
   ['the text and its own hash were edited', [`update ledger.event e set body = replace(body::text, 'alice', 'mallory')::json, principal = 'mallory',
     hash = sha256((select hash from ledger.event p where p.chain_id = e.chain_id and p.seq = 2) || sha256(convert_to(replace(body::text, 'alice', 'mallory'), 'UTF8'))) where chain_id = ${first} and seq = 3`], 'edited 4'],
   ['a hash was removed', [`update ledger.event set hash = null where chain_id = ${second} and seq = 7`], 'edited 7'],

@@ -8,7 +8,7 @@ import { createGzip } from 'node:zlib'
 import { nextPage } from '../../../db/chain-rows.ts'
 import type { Part, Stretch } from '../../../db/retention.ts'
 import type { Signer } from '../checkpoint.ts'
-import { digestOf, HASH_BYTES, linkDigest } from '../hash-chain.ts'
+import { linkHash } from '../hash-chain.ts'
 import { signManifest } from './manifest.ts'
 import type { ArchivedChain } from './manifest.ts'
 
@@ -62,11 +62,11 @@ async function * linesOf (db: Db, manifest: string, stretches: readonly Stretch[
       let text = ''
       let at = 0
       for (let n = 0; n < page.count; n++) {
-        const end = page.packed.indexOf(10, at)
-        const record = page.packed.subarray(at, end)
-        hash = linkDigest(hash, digestOf(record))
-        at = end + 1 + HASH_BYTES
-        text += `${hash.toString('base64url')} ${record.toString()}\n`
+        const end = page.texts.indexOf('\n', at)
+        const record = page.texts.slice(at, end)
+        hash = linkHash(hash, record)
+        at = end + 1
+        text += `${hash.toString('base64url')} ${record}\n`
       }
       seq += page.count
       yield text
