@@ -14,6 +14,7 @@ export const program = fileURLToPath(new URL('../dist/src/cli.js', import.meta.u
 
 const bench = fileURLToPath(new URL('.', import.meta.url)).replace(/\/$/, '')
 export const password = 'only-for-this-benchmark-7c1f'
+const withoutLedger = new URL('./ledger/without-ledger.mjs', import.meta.url).href
 const requestMs = 10_000
 const userMs = 30_000
 
@@ -21,25 +22,26 @@ const userMs = 30_000
  * Starts a gateway with this audit durability in front of the stdio server `upstream` (argv), or of several by name, and
  * logs in; addUser(name) gives the token of a further user.
  * Its stop(calls) also counts what the ledger holds, and says { calls, intents, outcomes }.
- * Records go to a database of its own on the server at TEST_DATABASE_URL, else to the embedded Postgres.
+ * Records go to `databaseUrl`, to a database of its own on the server at TEST_DATABASE_URL, or else to the embedded Postgres; `audit` is what else its
+ * configuration says of them. `recorded: false` takes the ledger out of it, which no configuration can: stop then says nothing.
  */
-export async function startGateway (durability, upstream) {
+export async function startGateway (durability, upstream, { audit = {}, databaseUrl, recorded = true } = {}) {
   const cwd = await mkdtemp(join(tmpdir(), `portcullis-bench-${durability}-`))
-  const database = await openDatabase(durability)
+  const database = databaseUrl === undefined ? await openDatabase(recorded ? durability : 'off') : { url: databaseUrl, drop: async () => {} }
   const discard = async () => { await database.drop(); await rm(cwd, { recursive: true, force: true }) }
   try {
-    const { origin, pid, stop, env } = await serve(cwd, durability, upstream, database)
+    const { origin, pid, stop, env } = await serve(cwd, { upstream, database, recorded, audit: { durability, ...audit } })
     const token = await login(origin)
     const addUser = async (name) => await createUser(name, { cwd, env }).then(() => login(origin, name))
-    return { url: `${origin}/mcp/echo`, token, pid, addUser, database: database.name, stop: async (calls) => await settleUp({ calls, stop, data: join(cwd, 'data'), database }).finally(discard) }
+    return { url: `${origin}/mcp/echo`, token, pid, addUser, database: database.name, databaseUrl: database.url, data: join(cwd, 'data'), stop: async (calls) => await settleUp({ calls, stop, data: join(cwd, 'data'), database, recorded }).finally(discard) }
   } catch (error) {
     await discard()
     throw error
   }
 }
 
-async function serve (cwd, durability, upstream, database) {
-  await writeFile(join(cwd, 'upstreams.yaml'), configuration(durability, upstream))
+async function serve (cwd, { upstream, database, recorded, audit }) {
+  await writeFile(join(cwd, 'upstreams.yaml'), configuration(audit, upstream))
   await mkdir(join(cwd, 'data'), { mode: 0o700 })
   const port = await freePort()
   const origin = `http://127.0.0.1:${port}`
@@ -54,11 +56,11 @@ async function serve (cwd, durability, upstream, database) {
     ...(database.url === undefined ? {} : { DATABASE_URL: database.url }),
   }
   const isReady = async () => (await ask(`${origin}/readyz`)).ok
-  return { origin, env, ...await launch([program, 'serve'], { cwd, env, isReady }) }
+  return { origin, env, ...await launch(recorded ? [program, 'serve'] : [process.execPath, '--import', withoutLedger, program, 'serve'], { cwd, env, isReady }) }
 }
 
 /** Nothing is switched off: what is not said here is as it ships. */
-function configuration (durability, upstream) {
+function configuration (audit, upstream) {
   const upstreams = Array.isArray(upstream) ? { echo: upstream } : upstream
   return `upstreams:
 ${Object.entries(upstreams).map(([name, command]) => `  ${name}: { command: ${JSON.stringify(command)}, sandbox: { read: [${JSON.stringify(bench)}] } }`).join('\n')}
@@ -66,7 +68,7 @@ roles:
   admin: { allow: ["*/*"] }
 limits:
   - { calls: 100000000, per: hour, by: [user, tool] }
-audit: { durability: ${durability} }
+audit: ${JSON.stringify(audit)}
 `
 }
 
@@ -94,10 +96,10 @@ async function ask (url, options) {
 }
 
 /** Stops the gateway as an operator does; what it recorded must be in the database by then. */
-async function settleUp ({ calls, stop, data, database }) {
+async function settleUp ({ calls, stop, data, database, recorded }) {
   const { code, signal } = await stop()
   if (code !== 0) throw new Error(`the gateway ended with ${code ?? signal} when it was asked to stop`)
-  return { calls, ...await countRecords(data, database.url) }
+  return recorded ? { calls, ...await countRecords(data, database.url) } : undefined
 }
 
 /**
