@@ -97,8 +97,8 @@ function member (name: string): string {
   return numbers.includes(name) ? `',"${name}":' || ${name}` : `',"${name}":"' || ${name} || '"'`
 }
 
-/** What may follow in a text, the most frequent first: nothing, or a member that no column holds. */
-const rest = ['"policy":', '"digest":', '"detail":', '"sealed":', '"args":']
+/** What may follow in a text, the most frequent first: a member that no column holds, or nothing. */
+const rest = [',"policy":', ',"digest":', '}', ',"detail":', ',"sealed":', ',"args":']
 
 /** The columns that could hold a quote or a backslash: with one, a column could pose as several, or as another text. */
 const values = sql.raw(`concat(${names.split(', ').filter(name => !numbers.includes(name)).join(', ')})`)
@@ -107,7 +107,7 @@ const values = sql.raw(`concat(${names.split(', ').filter(name => !numbers.inclu
  * The same as `asWritten` for nearly every record, at less cost: the text begins as it has to. What it does not recognise, that has to judge: an escape,
  * a trace in the text, a time finer than the text can say.
  */
-const asEncoded = sql.raw(`((${['}', ...rest.map(name => `,${name}`)].map(next => `starts_with(e.text, e.beginning || '${next}')`).join(' or ')})
+const asEncoded = sql.raw(`((${rest.map(next => `starts_with(e.text, e.beginning || '${next}')`).join(' or ')})
   and strpos(e.values, '"') = 0 and strpos(e.values, E'\\\\') = 0 and date_trunc('milliseconds', e.ts) = e.ts)`)
 
 /** The first number that is none of the chain's: beyond its head, or among those that retention took. */
