@@ -37,11 +37,12 @@ export function emptySeat (key: string, spec: UpstreamSpec, owner: string): Seat
 /**
  * Notes a failure: the first costs nothing, then the pause doubles from half a second to thirty seconds, with jitter so
  * that many seats do not return at once.
+ * @param jitter 0 … 1: a pause is from three quarters to five quarters of its length
  */
-export function backOff (seat: Seat): void {
+export function backOff (seat: Seat, now = Date.now(), jitter = Math.random): void {
   const delay = Math.min(30_000, 500 * 2 ** seat.failures)
   seat.failures++
-  seat.notBefore = Date.now() + (seat.failures === 1 ? 0 : delay * (0.75 + Math.random() / 2))
+  seat.notBefore = now + (seat.failures === 1 ? 0 : delay * (0.75 + jitter() / 2))
 }
 
 /** Does it belong to this user, alone or for one of their sessions? */
