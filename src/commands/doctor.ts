@@ -5,7 +5,7 @@ import type { Config } from '../config/config.ts'
 import { formatProblem } from '../config/problems.ts'
 import { readConfig } from '../config/read.ts'
 import { checkDatabase, checkKeys, openAsItIs } from './doctor/database.ts'
-import { failed, ok, warning } from './doctor/finding.ts'
+import { counted, failed, ok, warning } from './doctor/finding.ts'
 import type { Finding } from './doctor/finding.ts'
 import { askGateway } from './doctor/gateway.ts'
 import type { Asked } from './doctor/gateway.ts'
@@ -87,5 +87,5 @@ function asText (findings: readonly Finding[]): string {
     `${state.padEnd(7)}  ${part.padEnd(width)}  ${printable(text)}${by === 'gateway' && part !== 'gateway' ? ' (says the gateway)' : ''}${remedy === undefined ? '' : ` → ${printable(remedy)}`}`,
   ])
   const count = (state: Finding['state']): number => findings.filter((finding) => finding.state === state).length
-  return `${lines.join('\n')}\n${count('failed')} failed, ${count('warning')} warnings, ${count('ok')} ok.\n`
+  return `${lines.join('\n')}\n${count('failed')} failed, ${counted(count('warning'), 'warning')}, ${count('ok')} ok.\n`
 }

@@ -8,7 +8,7 @@ import type { Config } from '../../config/config.ts'
 import { openMasterKey } from '../../identity/master-key.ts'
 import { openSigningKeys } from '../../identity/signing-keys.ts'
 import { createLogger } from '../../log.ts'
-import { failed, guarded, ok, warning } from './finding.ts'
+import { counted, failed, guarded, ok, warning } from './finding.ts'
 import type { Finding } from './finding.ts'
 
 /** Opens the database as it is: its schema is looked at and not changed. Undefined when it cannot be used. */
@@ -25,7 +25,7 @@ export async function checkDatabase ({ db }: Pick<Database, 'db'>, isEmbedded: b
   return await guarded('database', async () => {
     const place = isEmbedded ? 'The embedded one answers' : 'It answers'
     const pending = await pendingMigrations(db)
-    if (pending.length > 0) return [warning('database', `${place}; ${pending.length} migrations are pending: ${pending.join(', ')}.`, 'The next start of the gateway does them, or `portcullis db migrate` as its owner.')]
+    if (pending.length > 0) return [warning('database', `${place}; ${counted(pending.length, 'migration')} pending: ${pending.join(', ')}.`, 'The next start of the gateway does them, or `portcullis db migrate` as its owner.')]
     if (await ownsLedger(db)) return [ok('database', `${place}, its schema is current, and the role owns it.`)]
     const missing = await missingRights(db)
     return missing.length === 0

@@ -41,3 +41,8 @@ export function ago (ms: number): string {
 export function mebibytes (bytes: number): string {
   return `${(bytes / 1024 / 1024).toFixed(bytes < 10 * 1024 * 1024 ? 1 : 0)} MiB`
 }
+
+/** `1 warning`, `2 warnings`. */
+export function counted (count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? '' : 's'}`
+}
