@@ -56,6 +56,7 @@ import type { Cells } from './upstreams/cells.ts'
 import { Supervisor } from './upstreams/supervisor.ts'
 import { packageEvents, supervisorEvents } from './upstreams/events.ts'
 import { instanceFacts } from './upstreams/facts.ts'
+import { announceUnpinned } from './upstreams/unpinned.ts'
 import { announceUnsandboxed } from './upstreams/unsandboxed.ts'
 import { isKnown } from './upstreams/upstream-health.ts'
 import { UpstreamWatch } from './upstreams/watch.ts'
@@ -99,6 +100,7 @@ export async function openGateway (config: Config, log: Log): Promise<Gateway> {
     const metricsServer = own(await startMetricsServer({ ...config.metrics, registry: measured.registry, hosts: config.server.hosts, standing: standing({ checks, ledger, upstreams, supervisor: gate.supervisor }), log }))
     const firstAdmin = await app.identity.firstStart(config.adminPassword)
     announceUnsandboxed(config, { log, ledger, metrics: measured })
+    announceUnpinned(config, { log, ledger })
     const url = await app.listen({ host: config.server.host, port: config.server.port })
     ledger.append({ record: ledger.newRecord(), ...await configEntry(database, config) })
     ledger.append({ kind: 'gateway', record: ledger.newRecord(), outcome: 'ok', policy: config.version, detail: { event: 'start', version, url, durability: config.audit.durability, metrics: metricsServer.address?.port } })

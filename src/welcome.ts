@@ -1,5 +1,6 @@
 import { shortcomings, unsandboxed } from './config/backend.ts'
 import type { Config } from './config/config.ts'
+import { sentenceOf, unpinnedIn } from './packages/unpinned.ts'
 
 export interface Start {
   readonly firstAdmin: { readonly name: string, readonly generated: string | undefined } | undefined
@@ -18,6 +19,7 @@ export function welcome ({ firstAdmin, sandboxProblems }: Start, config: Config)
     ...admin(firstAdmin),
     ...sandboxProblems.map((problem) => `\n  No sandbox, so upstreams are refused: ${problem}`),
     ...bare(unsandboxed(config)),
+    ...unpinnedIn(config).running.map((each) => `\n  WARNING: ${sentenceOf(each)}`),
     ...weaker(config),
     '',
     'Connect a client:',

@@ -3,6 +3,7 @@ import { readConfig } from '../config/read.ts'
 import { formatDuration } from '../config/units.ts'
 import type { Config } from '../config/config.ts'
 import type { Reading } from '../config/read.ts'
+import { sentenceOf, unpinnedIn } from '../packages/unpinned.ts'
 
 export interface CheckOptions {
   readonly env: NodeJS.ProcessEnv
@@ -29,8 +30,14 @@ function asJson ({ config, problems, warnings }: Reading): string {
 function asText ({ config, problems, warnings }: Reading): string {
   const lines = [...problems.map(formatProblem), ...warnings.map((warning) => `warning: ${formatProblem(warning)}`)]
   if (config === undefined) lines.push(`${problems.length} problem${problems.length === 1 ? '' : 's'}: nothing would start.`)
-  else lines.push(...describe(config))
+  else lines.push(...doubts(config).map((doubt) => `warning: ${doubt}`), ...describe(config))
   return `${lines.join('\n')}\n`
+}
+
+/** Upstreams that the configuration lets download their program, and those that would have to and are refused. */
+function doubts (config: Config): string[] {
+  const { running, refused } = unpinnedIn(config)
+  return [...running.map(sentenceOf), ...refused.map(({ upstream, reason }) => `${upstream} will be refused: ${reason}`)]
 }
 
 function summarise (config: Config): Readonly<Record<string, unknown>> {
@@ -40,6 +47,7 @@ function summarise (config: Config): Readonly<Record<string, unknown>> {
     data: config.data,
     publicUrl: config.server.publicUrl,
     database: config.databaseUrl === undefined ? 'embedded' : 'DATABASE_URL',
+    unpinned: doubts(config),
     upstreams: [...config.upstreams.values()].map(({ name, isolation, sandbox, timeouts }) => ({ name, isolation, sandbox: sandbox.mode, callTimeoutMs: timeouts.call })),
     roles: [...config.roles.values()].map(({ name, allow, deny }) => ({ name, allow: allow.length, deny: deny.length })),
     limits: config.limits.map(({ name }) => name),

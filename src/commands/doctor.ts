@@ -10,7 +10,7 @@ import type { Finding } from './doctor/finding.ts'
 import { askGateway } from './doctor/gateway.ts'
 import type { Asked } from './doctor/gateway.ts'
 import { checkChain, checkSpool } from './doctor/ledger.ts'
-import { checkRedis, checkSandboxes } from './doctor/machine.ts'
+import { checkPackages, checkRedis, checkSandboxes } from './doctor/machine.ts'
 import { tryUpstreams, upstreamsOf } from './doctor/upstreams.ts'
 import { printable } from './printable.ts'
 import type { CommandContext } from './session.ts'
@@ -54,7 +54,7 @@ export async function doctor ({ env, out, file, json = false, allowUnsandboxed =
 async function examine (config: Config): Promise<Finding[]> {
   const asked = await askGateway(config)
   const machine = await Promise.all([checkSandboxes(config), checkRedis(config.redisUrl)])
-  return [...asked.findings, ...machine.flat(), ...await examineData(config, asked)]
+  return [...asked.findings, ...machine.flat(), ...checkPackages(config), ...await examineData(config, asked)]
 }
 
 /** What lies in the data directory and the database; nothing of it is made by looking. */

@@ -1,6 +1,8 @@
 import { Command } from 'commander'
 import { changes, scriptsOf } from '../packages/pin.ts'
 import type { Packages } from '../packages/packages.ts'
+import { sentenceOf } from '../packages/unpinned.ts'
+import type { Unpinned } from '../packages/unpinned.ts'
 import { nameOf } from '../packages/wanted.ts'
 import { createMetrics } from '../metrics/metrics.ts'
 import { createLogger } from '../log.ts'
@@ -45,11 +47,17 @@ export async function pin ({ config, ledger, out }: Pick<CommandSession, 'config
   const cells = openCells(config, packageEvents({ log: createLogger({ level: 'error' }), ledger, metrics: createMetrics({ version, process: false }) }))
   try {
     const standings: Standing[] = []
+    const open: Unpinned[] = []
     for (const { name, command } of upstreams) {
+      const unpinned = cells.packages.unpinned(name, command)
+      if (unpinned !== undefined) {
+        open.push(unpinned)
+        continue
+      }
       const standing = await look(cells.packages, name, command, approve === true, (detail) => ledger.append({ kind: 'admin', record: ledger.newRecord(), source: 'cli', upstream: name, outcome: 'ok', policy: config.version, detail }))
       if (standing !== undefined) standings.push(standing)
     }
-    out(json === true ? `${jsonOf(standings)}\n` : asText(standings, cells.packages.file, only))
+    out(json === true ? `${jsonOf([...standings, ...open.map(({ upstream, why }) => ({ upstream, state: 'unpinned', why }))])}\n` : asText(standings, open, cells.packages.file, only))
     return standings.every(({ state }) => state === 'pinned' || state === 'approved') ? 0 : 1
   } finally {
     await cells.close()
@@ -76,13 +84,14 @@ const meanings: Readonly<Record<Standing['state'], string>> = {
   approved: 'is pinned from now on',
 }
 
-function asText (standings: readonly Standing[], file: string, only: string | undefined): string {
-  if (standings.length === 0) return 'No command here downloads a package, so nothing has to be pinned.\n'
+function asText (standings: readonly Standing[], unpinned: readonly Unpinned[], file: string, only: string | undefined): string {
+  const doubts = unpinned.map((each) => `${sentenceOf(each)}\n`).join('')
+  if (standings.length === 0) return doubts === '' ? 'No command here downloads a package, so nothing has to be pinned.\n' : doubts
   const lines = standings.flatMap(({ upstream, package: name, state, version, proposed, changes, scripts }) => [
     `${upstream}: ${name} is ${version} in the registry, which ${meanings[state]} (${proposed.slice(0, 19)}…)`,
     ...changes.map((change) => `  ${change}`),
     ...(scripts.length === 0 ? [] : [`  wants to run scripts when it is installed; they are not run: ${scripts.join(', ')}`]),
   ])
   const open = standings.some(({ state }) => state === 'new' || state === 'changed')
-  return `${lines.join('\n')}\n${open ? `To approve: portcullis pin ${only === undefined ? '' : `${only} `}--approve` : `${file} has them all.`}\n`
+  return `${lines.join('\n')}\n${doubts}${open ? `To approve: portcullis pin ${only === undefined ? '' : `${only} `}--approve` : `${file} has them all.`}\n`
 }

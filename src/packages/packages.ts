@@ -12,6 +12,8 @@ import type { Pin } from './pin.ts'
 import { pypiRegistry } from './pypi.ts'
 import type { Registry } from './registry.ts'
 import { Store } from './store.ts'
+import { isOfHost, toolSettings, unpinned } from './unpinned.ts'
+import type { Unpinned } from './unpinned.ts'
 import { nameOf, readWanted } from './wanted.ts'
 import type { Wanted } from './wanted.ts'
 import { discard, openWorkshop } from './workshop.ts'
@@ -27,12 +29,14 @@ export interface PackagesParts {
   readonly pinned: (upstream: string, pin: Pin) => void
 }
 
-/** How a command that names a package is run: from what was installed before, without a network. */
+/** How a command that names a package is run: from what was installed before, or, unpinned, as it is written. */
 export interface Program {
   readonly command: readonly string[]
   readonly env: Readonly<Record<string, string>>
-  /** What must be visible for it. */
-  readonly folder: string
+  /** What must be visible for it; undefined when it downloads its program by itself. */
+  readonly folder: string | undefined
+  /** Why nothing says what it downloads; undefined when something does. */
+  readonly unpinned: Unpinned | undefined
 }
 
 /** The packages of upstreams: pinned in a lock file, installed in a sandbox of their own, and never changed unasked. */
@@ -55,10 +59,18 @@ export class Packages {
 
   /** What a command would have downloaded; undefined when it names no package, one that is installed beside the configuration, or one of an image. */
   wanted (upstream: string, command: readonly string[]): Wanted | undefined {
-    if (imaged.has(this.#parts.config.upstreams.get(upstream)?.sandbox.mode ?? '')) return undefined
+    const spec = this.#parts.config.upstreams.get(upstream)
+    if (spec === undefined || !isOfHost(spec)) return undefined
     const wanted = readWanted(command)
     if (wanted?.registry !== 'npm') return wanted
     return installedTarget(command.slice(1), this.#parts.config.directory, this.#parts.host) === undefined ? wanted : undefined
+  }
+
+  /** The same command, where its package cannot be pinned. @throws SandboxError where it may reach no host either, and is refused */
+  unpinned (upstream: string, command: readonly string[]): Unpinned | undefined {
+    const { config } = this.#parts
+    const spec = config.upstreams.get(upstream)
+    return spec === undefined ? undefined : unpinned(spec, command, config.packages)
   }
 
   /**
@@ -67,10 +79,12 @@ export class Packages {
    * @throws SandboxError when it is not what was approved, or cannot be installed
    */
   async program (upstream: string, command: readonly string[]): Promise<Program | undefined> {
+    const open = this.unpinned(upstream, command)
+    if (open !== undefined) return { command, env: toolSettings(this.#parts.config.packages), folder: undefined, unpinned: open }
     const wanted = this.wanted(upstream, command)
     if (wanted === undefined) return undefined
     const folder = await this.#folder(upstream, wanted)
-    return { ...this.#registries[wanted.registry].command(wanted, folder), folder }
+    return { ...this.#registries[wanted.registry].command(wanted, folder), folder, unpinned: undefined }
   }
 
   /** The pin that is in force for an upstream, and the one that the registry would give now. Nothing is installed or written. */
@@ -143,9 +157,6 @@ export class Packages {
     }
   }
 }
-
-/** Modes whose programs are those of an image, under the image's own paths. */
-const imaged: ReadonlySet<string> = new Set(['docker'])
 
 /** What to do, by what the tools of registries say. */
 function adviceOn (said: string, upstream: string, { registry }: Wanted): string {

@@ -1,6 +1,7 @@
 import { basename } from 'node:path'
 import { readNpx } from '../sandbox/npx.ts'
 import { SandboxError } from '../sandbox/sandbox-error.ts'
+import { addressesIn, Unpinnable } from '../sandbox/unpinnable.ts'
 
 /** What a command such as `npx`, `uvx` or `pipx run` asks a registry for, and what it runs of it. */
 export interface Wanted {
@@ -17,7 +18,7 @@ export interface Wanted {
 
 /**
  * Reads a command that would download its program; undefined for any other command.
- * @throws SandboxError for what names no package of a registry, saying what to write instead
+ * @throws Unpinnable for what is not one package of a registry, and SandboxError for what names none, saying what to write instead
  */
 export function readWanted (command: readonly string[]): Wanted | undefined {
   const [launcher = '', ...args] = command
@@ -37,7 +38,6 @@ export function nameOf ({ registry, name, extras, range = '' }: Pick<Wanted, 're
 
 function fromNpx (args: readonly string[]): Wanted {
   const { wanted, program, rest } = readNpx(args)
-  if (/[:/]/.test(wanted.range ?? '')) throw new SandboxError(`npx ${wanted.name}@${wanted.range} does not come from a registry.`, 'Name a version, or install it beside upstreams.yaml.')
   return { registry: 'npm', ...wanted, extras: '', program, rest }
 }
 
@@ -50,17 +50,19 @@ function fromPython (launcher: string, option: string, args: readonly string[]):
     const argument = args[index] ?? ''
     if (argument === option) spec = args[++index] ?? ''
     else if (argument.startsWith(`${option}=`)) spec = argument.slice(option.length + 1)
-    else if (!harmless.includes(argument)) throw new SandboxError(`${launcher} ${argument} is not supported here.`, `Write ${launcher} ${option} <package> <program> <arguments>.`)
+    else if (!harmless.includes(argument)) throw new Unpinnable(`${launcher} ${argument} is not supported here.`, `Write ${launcher} ${option} <package> <program> <arguments>.`, args.flatMap(addressesIn))
   }
   const [first, ...rest] = args.slice(index)
   if (first === undefined) throw new SandboxError(`${launcher} names no package.`, `Write ${launcher} <package> <arguments>.`)
   return { registry: 'pypi', ...readSpec(launcher, spec ?? first), program: spec === undefined ? undefined : first, rest }
 }
 
+const instead = 'Install it into a virtual environment and name its program: .venv/bin/…'
+
 /** `name`, `name@1.2` and `name@latest` as uvx has them, or a requirement: `name[extra]>=1,<2`. */
 function readSpec (launcher: string, spec: string): Pick<Wanted, 'name' | 'extras' | 'range'> {
   const parts = /^([a-z0-9](?:[a-z0-9._-]*[a-z0-9])?)(\[[a-z0-9._,-]+\])?(?:@([a-z0-9.+!-]+)|((?:[=~<>!]=?|===)[a-z0-9.*+!,=~<>]+))?$/i.exec(spec)
-  if (parts?.[1] === undefined) throw new SandboxError(`${launcher} ${spec} is not the name of a package in the registry.`, 'Install it into a virtual environment and name its program: .venv/bin/…')
+  if (parts?.[1] === undefined) throw /^[./~]/.test(spec) ? new SandboxError(`${launcher} ${spec} is a folder or a file.`, instead) : new Unpinnable(`${launcher} ${spec} is not the name of a package in the registry.`, instead, addressesIn(spec))
   const [, name, extras = '', version, range] = parts
   return { name, extras, range: version === undefined ? range : version === 'latest' ? undefined : `==${version}` }
 }

@@ -18,6 +18,8 @@ export interface CellSpec {
   readonly sandbox: SandboxSpec
   /** What the program was installed into by the gateway: shown read-only, though it is the gateway's own. */
   readonly package?: string
+  /** npx, uvx, uv and pipx may do their own work, which is to download a program. */
+  readonly downloads?: boolean
   /** Socket of the proxy that is its only way to a network. */
   readonly egress?: string
   /** The gateway's own files and directories: never shown to an upstream. */

@@ -22,10 +22,11 @@ export type TooBroad = (directory: string) => string | undefined
  * Resolves the command of an upstream as the gateway's own PATH and installed packages have it. Nothing is downloaded
  * and no shell is involved.
  * @param directory what relative paths and npx packages are resolved from
+ * @param downloads whether a program that downloads another may run as it is written
  * @throws SandboxError saying what was not found and what to do
  */
-export function resolveCommand (command: readonly string[], directory: string, host: Host, tooBroad: TooBroad): Resolved {
-  return resolveProgram(command, { directory, host, tooBroad, depth: 0 })
+export function resolveCommand (command: readonly string[], directory: string, host: Host, tooBroad: TooBroad, downloads = false): Resolved {
+  return resolveProgram(command, { directory, host, tooBroad, downloads, depth: 0 })
 }
 
 /** Whether a path is part of the system that every cell sees. */
@@ -33,7 +34,7 @@ export function isSystemPath (path: string): boolean {
   return /^\/(usr|bin|sbin|lib|lib32|lib64|libx32)(\/|$)/.test(path)
 }
 
-interface Context { readonly directory: string, readonly host: Host, readonly tooBroad: TooBroad, readonly depth: number }
+interface Context { readonly directory: string, readonly host: Host, readonly tooBroad: TooBroad, readonly downloads: boolean, readonly depth: number }
 
 /** `#!` may name another script, but not for ever. */
 const maxDepth = 4
@@ -50,12 +51,16 @@ const launchers: Readonly<Record<string, string>> = {
   bunx: 'Install the package and write npx <package>, or bun <file>.',
 }
 
+/** What an upstream that is not pinned may be run by. */
+const downloaders: ReadonlySet<string> = new Set(['npx', 'uvx', 'uv', 'pipx'])
+
 function resolveProgram (command: readonly string[], context: Context): Resolved {
   const [name, ...rest] = command
   if (name === undefined || name === '') throw new SandboxError('The command is empty.', 'Write the program and its arguments.')
-  const advice = launchers[basename(name)]
+  const mayDownload = context.downloads && downloaders.has(basename(name))
+  const advice = mayDownload ? undefined : launchers[basename(name)]
   if (advice !== undefined) throw new SandboxError(`"${name}" downloads or starts programs by itself, which a sandboxed upstream cannot do.`, advice)
-  if (basename(name) === 'npx') return resolveProgram(npxTarget(rest, context.directory, context.host), context)
+  if (basename(name) === 'npx' && !mayDownload) return resolveProgram(npxTarget(rest, context.directory, context.host), context)
 
   const program = locate(name, context)
   const shebang = context.host.shebang(program)

@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url'
 import { ancestors } from './host.ts'
 import type { Host } from './host.ts'
 import { SandboxError } from './sandbox-error.ts'
+import { addressesIn, Unpinnable } from './unpinnable.ts'
 
 /**
  * What `npx ARGS` means here: the program of a package that is installed already, in a node_modules directory at or
@@ -42,28 +43,30 @@ const harmless = ['-y', '--yes', '-q', '--quiet', '--no', '--no-install', '--off
 
 /**
  * What the arguments of npx say: a package, its program when it was named apart, and what the program is given.
- * @throws SandboxError for what names no package of a registry
+ * @throws Unpinnable for what is not one package of a registry; SandboxError for what npx would not understand either
  */
 export function readNpx (args: readonly string[]): { wanted: Wanted, program: string | undefined, rest: string[] } {
-  let named: string | undefined
+  const named: string[] = []
   let index = 0
   for (; index < args.length; index++) {
     const argument = args[index] ?? ''
     if (argument === '--') { index++; break }
-    if (argument === '-p' || argument === '--package') named = args[++index]
-    else if (argument.startsWith('--package=')) named = argument.slice('--package='.length)
-    else if (argument.startsWith('-') && !harmless.includes(argument)) throw new SandboxError(`npx ${argument} is not supported here.`, 'Write npx -y <package> <arguments>.')
+    if (argument === '-p' || argument === '--package') named.push(args[++index] ?? '')
+    else if (argument.startsWith('--package=')) named.push(argument.slice('--package='.length))
+    else if (argument.startsWith('-') && !harmless.includes(argument)) throw new Unpinnable(`npx ${argument} is not supported here.`, 'Write npx -y <package> <arguments>.', args.flatMap(addressesIn))
     else if (!argument.startsWith('-')) break
   }
+  if (named.length > 1) throw new Unpinnable(`npx with ${named.length} packages (${named.join(', ')}) is not supported here.`, 'Write npx -y <package> <arguments>.', named.flatMap(addressesIn))
   const [first, ...rest] = args.slice(index)
-  const spec = named ?? first
+  const spec = named[0] ?? first
   if (spec === undefined || first === undefined) throw new SandboxError('npx names no package.', 'Write npx -y <package> <arguments>.')
-  return { wanted: readSpec(spec), program: named === undefined ? undefined : first, rest }
+  return { wanted: readSpec(spec), program: named.length === 0 ? undefined : first, rest }
 }
 
 function readSpec (spec: string): Wanted {
   const parts = /^(@[a-z0-9-~][a-z0-9-._~]*\/)?([a-z0-9-~][a-z0-9-._~]*)(?:@(.+))?$/i.exec(spec)
-  if (parts === null) throw new SandboxError(`npx ${spec} is not the name of a package in the registry.`, 'Install it and write node <file>.')
+  if (parts === null) throw /^[./~]/.test(spec) ? new SandboxError(`npx ${spec} is a folder or a file.`, 'Write node <file>.') : new Unpinnable(`npx ${spec} is not the name of a package in the registry.`, 'Install it and write node <file>.', addressesIn(spec))
+  if (/[:/]/.test(parts[3] ?? '')) throw new Unpinnable(`npx ${spec} does not come from a registry under this name.`, 'Name a version, or install it beside upstreams.yaml.', addressesIn(parts[3] ?? ''))
   return { name: `${parts[1] ?? ''}${parts[2] ?? ''}`, range: parts[3] }
 }
 

@@ -28,7 +28,7 @@ export interface Plan {
  */
 export function planCell (spec: CellSpec, host: Host): Plan {
   const secrets: Secrets = { protect: spec.protect.map((path) => realPath(path) ?? path), home: host.home }
-  const resolved = resolveCommand(spec.command, spec.directory, host, (directory) => tooBroad(directory, secrets))
+  const resolved = resolveCommand(spec.command, spec.directory, host, (directory) => tooBroad(directory, secrets), spec.downloads)
   const own = spec.package === undefined ? [] : [realPath(spec.package) ?? spec.package]
   refuseProtected(resolved.visible.filter((path) => !own.some((folder) => isWithin(path, folder))), secrets)
   const mounts = planMounts(

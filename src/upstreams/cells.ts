@@ -7,6 +7,7 @@ import type { Egress } from '../egress/proxy.ts'
 import { Refusal } from '../errors.ts'
 import { Packages } from '../packages/packages.ts'
 import type { PackagesParts } from '../packages/packages.ts'
+import type { Unpinned } from '../packages/unpinned.ts'
 import { bridgeProcesses } from '../sandbox/bridge.ts'
 import type { Cell, CellSpec } from '../sandbox/cell.ts'
 import { hostOn } from '../sandbox/host.ts'
@@ -31,7 +32,10 @@ export interface Cells {
 }
 
 /** What cells tell of packages. */
-export type PackageEvents = Pick<PackagesParts, 'egress' | 'pinned'>
+export type PackageEvents = Pick<PackagesParts, 'egress' | 'pinned'> & {
+  /** An upstream is about to start unpinned; when this fails, it does not. */
+  readonly unpinned: (upstream: Unpinned) => void
+}
 
 /** What a cell has to say beside its answers. */
 export interface CellHooks {
@@ -78,10 +82,12 @@ export function openCells (config: Config, events: PackageEvents): Cells {
     if (sandbox === undefined) throw new Refusal('PORTCULLIS_UPSTREAM_UNAVAILABLE')
     const command = spec.command.map(fill)
     const program = await packages.program(spec.name, command)
+    if (program?.unpinned !== undefined) events.unpinned(program.unpinned)
     return await withEgress(ways, spec.sandbox, hooks.egress, async (sandboxed) => await sandbox.spawn({
       upstream: spec.name,
       command: program?.command ?? command,
-      ...(program === undefined ? {} : { package: program.folder }),
+      ...(program?.folder === undefined ? {} : { package: program.folder }),
+      ...(program?.unpinned === undefined ? {} : { downloads: true }),
       directory: config.directory,
       ...(spec.cwd === undefined ? {} : { cwd: spec.cwd }),
       env: { ...program?.env, ...fillAll(spec.env) },

@@ -70,6 +70,9 @@ export function packageEvents ({ log, ledger, metrics }: Pick<EventTargets, 'log
       if (scripts.length > 0) log.warn({ upstream, packages: scripts }, 'packages want to run scripts when they are installed; none was run, so they may not work')
       noteUpstream({ log, ledger }, upstream, 'ok', { event: 'pin', package: wanted, version, digest })
     },
+    unpinned ({ upstream, why, reaches }) {
+      ledger.append({ kind: 'upstream', record: ledger.newRecord(), upstream, outcome: 'ok', detail: { event: 'unpinned', digest: null, reason: why, reaches } })
+    },
   }
 }
 

@@ -55,7 +55,7 @@ t.test('npx means a package that is installed', async (t) => {
   t.throws(() => resolve('npx', 'two'), { message: /has the programs a, b\. Write npx --package two <program>/ })
   t.throws(() => resolve('npx', '-p', 'two', 'c'), { message: /has the programs a, b, not c/ })
   t.throws(() => resolve('npx', '-c', 'rm -rf /'), { message: /npx -c is not supported/ })
-  t.throws(() => resolve('npx', '../evil'), { message: /not the name of a package/ })
+  t.throws(() => resolve('npx', '../evil'), { message: /is a folder or a file/ })
   t.throws(() => resolve('npx', 'https://example.com/x.tgz'), { message: /not the name of a package/ })
   t.throws(() => resolve('npx', '-y'), { message: /names no package/ })
 })

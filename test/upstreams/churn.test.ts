@@ -32,7 +32,7 @@ t.test('T47: many users come and go through fifty places: no call is lost, nothi
     exited: (_instance, _exit, expected) => { seen.exited++; if (!expected) seen.crashed++ },
     failed: (_upstream, _owner, reason) => { seen.failed.push(reason) },
   }
-  const cells = openCells(config, { egress: () => Promise.resolve(() => {}), pinned: () => {} })
+  const cells = openCells(config, { egress: () => Promise.resolve(() => {}), pinned: () => {}, unpinned: () => {} })
   t.same(await cells.problems(), [])
   const supervisor = new Supervisor(config, cells.spawn, events)
   const before = { processes: processes(), descriptors: descriptors() }

@@ -1,6 +1,7 @@
 import type { Config } from '../../config/config.ts'
 import { openRedis } from '../../limits/redis.ts'
 import { createLogger } from '../../log.ts'
+import { sentenceOf, unpinnedIn } from '../../packages/unpinned.ts'
 import { openSandbox } from '../../sandbox/sandbox.ts'
 import { failed, guarded, ok, warning } from './finding.ts'
 import type { Finding } from './finding.ts'
@@ -13,6 +14,15 @@ export async function checkSandboxes ({ upstreams, path, allowUnsandboxed }: Pic
     const tested = await openSandbox(mode, { allowUnsandboxed, ...(path === undefined ? {} : { path }) }).selfTest()
     return [tested.ok ? ok(`sandbox ${mode}`, 'It confines on this machine.') : failed(`sandbox ${mode}`, tested.reason, tested.hint)]
   })))).flat()
+}
+
+/** Packages that nothing holds to what was approved, and those that are refused for it. */
+export function checkPackages (config: Pick<Config, 'upstreams' | 'packages'>): Finding[] {
+  const { running, refused } = unpinnedIn(config)
+  return [
+    ...running.map((each) => warning('packages', sentenceOf(each), 'Name a package of the registry, which is pinned, if there is one.')),
+    ...refused.map(({ upstream, reason }) => failed('packages', `${upstream} is refused: ${reason}`)),
+  ]
 }
 
 /** Redis, where limits are counted in it. */
