@@ -10,7 +10,7 @@ const quiet = { info () {}, warn () {}, error () {} }
 /** Runs `work({ database, patient, data, log })` on a migrated, empty database, and removes it; `patient` has no limits of time. */
 export async function withDatabase (name, work) {
   const { openDatabase, connectPatiently } = await import('../../dist/db/connect.js')
-  const folder = await mkdtemp(join(process.env.PORTCULLIS_BENCH_DIR ?? tmpdir(), 'portcullis-bench-ledger-'))
+  const folder = await mkdtemp(join(tmpdir(), 'portcullis-bench-ledger-'))
   await chmod(folder, 0o711)
   const server = process.env.TEST_DATABASE_URL
   const own = server === undefined ? undefined : await create(server, `portcullis_bench_${name}_${process.pid}`)
