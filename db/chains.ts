@@ -29,6 +29,12 @@ export async function noteGap (db: Kysely<Schema>, chain: string, first: number,
   return headOf(rows[0])
 }
 
+/** Whether anything of this chain ever reached the database. */
+export async function isKnownChain (db: Kysely<Schema>, chain: string): Promise<boolean> {
+  const { rows } = await sql`select from ledger.chain where chain_id = ${chain}`.execute(db)
+  return rows.length > 0
+}
+
 /** Nothing more will come. */
 export async function closeChain (db: Kysely<Schema>, chain: string): Promise<void> {
   await sql`select ledger.close_chain(${chain})`.execute(db)

@@ -1,7 +1,7 @@
-import { open, unlink } from 'node:fs/promises'
+import { open, truncate, unlink } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 
-import type { Progress } from './spool.ts'
+import type { Progress } from './spool-tail.ts'
 
 /** Consecutive records on their way to the database. */
 export interface Batch {
@@ -114,7 +114,11 @@ export class Backlog implements Supply {
       // Deleted by a thread that died before it could say so: the database has all of it.
       if (!isMissing(error) || !progress.sealed || progress.last > head) throw error
     })
-    if (handle === undefined) {
+    // Emptied by one: the same.
+    const emptied = handle !== undefined && progress.roomNeeded === true && progress.last <= head && (await handle.stat()).size <= progress.segment.start
+    if (emptied) await handle.close()
+    if (handle === undefined || emptied) {
+      if (emptied) this.#done = progress.segment.path
       this.#waiting.shift()
       return await this.#openNext(head)
     }
@@ -144,17 +148,18 @@ export class Backlog implements Supply {
     }
   }
 
-  /** All its records are in the database, so the file before it goes. */
+  /** All its records are in the database, so the file before it goes; of this one the header has to stay. */
   async #leave (reader: Reader): Promise<void> {
     this.#reader = undefined
     await reader.handle.close()
     await this.release()
+    if (reader.roomNeeded === true) await truncate(reader.segment.path, reader.segment.start).catch(ignoreMissing)
     this.#done = reader.segment.path
   }
 
   async #close (reader: Reader): Promise<void> {
     this.#reader = undefined
-    this.#waiting.unshift({ segment: reader.segment, end: reader.end, last: reader.last, sealed: reader.sealed })
+    this.#waiting.unshift({ segment: reader.segment, end: reader.end, last: reader.last, sealed: reader.sealed, roomNeeded: reader.roomNeeded })
     await reader.handle.close()
   }
 }

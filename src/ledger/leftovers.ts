@@ -1,6 +1,7 @@
 import { open } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 
+import { isKnownChain } from '../../db/chains.ts'
 import type { Database, Log } from '../../db/connect.ts'
 import { Backlog } from './backlog.ts'
 import { finishChain } from './finish-chain.ts'
@@ -8,7 +9,7 @@ import type { Tip } from './hash-chain.ts'
 import { HEARTBEAT_MS, isOwned, listSegments } from './segment.ts'
 import type { Chain, Segment } from './segment.ts'
 import { Shipper } from './shipper.ts'
-import type { Progress } from './spool.ts'
+import type { Progress } from './spool-tail.ts'
 
 export interface LeftoversOptions {
   readonly directory: string
@@ -96,7 +97,8 @@ export class Leftovers {
     shipper.wake()
     try {
       if (!await shipper.drain(this.#stop.signal)) return
-      if (shipper.shipped === 0) return await shipper.release()
+      // No record is left of a chain that never had one, and of one whose only segment had to make room.
+      if (shipper.shipped === 0 && !await isKnownChain(database.db, chain.id)) return await shipper.release()
       const finished = await this.#finish(chain, shipper.tip)
       if (finished === undefined) return
       const { recovered, tip } = finished

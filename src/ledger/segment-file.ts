@@ -31,6 +31,7 @@ export class SegmentFile {
   #end: number
   /** How far it is filled with zeros. */
   #zeroed = 0
+  #closed = false
 
   constructor ({ directory, chain, first, durable, io }: SegmentFileOptions) {
     const { segment, descriptor } = createSegment(directory, chain, first)
@@ -45,6 +46,15 @@ export class SegmentFile {
   /** Where the next group goes. */
   get end (): number {
     return this.#end
+  }
+
+  /** It holds no record yet. */
+  get empty (): boolean {
+    return this.#end === this.segment.start
+  }
+
+  get closed (): boolean {
+    return this.#closed
   }
 
   /** All of it or nothing. A full disk may cut a write short without an error; what a failed one left is cut off. */
@@ -70,12 +80,15 @@ export class SegmentFile {
 
   /** Shows that the owner lives. */
   touch (): void {
+    if (this.#closed) return
     const now = new Date()
     fs.futimes(this.#descriptor, now, now, () => {})
   }
 
-  /** Nothing behind `end` counts any more. */
+  /** Nothing behind `end` counts any more. Idempotent. */
   close (end: number): void {
+    if (this.#closed) return
+    this.#closed = true
     this.#cut(end)
     fs.closeSync(this.#descriptor)
   }

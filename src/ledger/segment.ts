@@ -1,4 +1,4 @@
-import { closeSync, constants, openSync, readdirSync, readFileSync, readSync, statSync, writeSync } from 'node:fs'
+import { closeSync, constants, openSync, readdirSync, readFileSync, readSync, rmSync, statSync, writeSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { isMainThread } from 'node:worker_threads'
@@ -44,6 +44,7 @@ export function createSegment (directory: string, chain: Chain, first: number): 
     return { segment: { path, chain, first, start, owner }, descriptor }
   } catch (error) {
     closeSync(descriptor)
+    rmSync(path, { force: true }) // half a header would be taken for a segment that cannot be read
     throw error
   }
 }

@@ -2,7 +2,7 @@ import { Worker } from 'node:worker_threads'
 
 import type { Log } from '../../db/connect.ts'
 import type { Shipping, ShippingFacts, ShippingPlan } from './shipping.ts'
-import type { Progress } from './spool.ts'
+import type { Progress } from './spool-tail.ts'
 
 /** What the thread is given; `url` is the database's. */
 export interface ThreadData {

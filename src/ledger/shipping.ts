@@ -9,7 +9,7 @@ import { Leftovers } from './leftovers.ts'
 import { Notary } from './notary.ts'
 import type { Chain } from './segment.ts'
 import { Shipper } from './shipper.ts'
-import type { Progress } from './spool.ts'
+import type { Progress } from './spool-tail.ts'
 
 /** What it takes to ship, other than connections: can be sent to a thread. */
 export interface ShippingPlan {

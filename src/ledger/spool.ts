@@ -1,33 +1,8 @@
-import fs from 'node:fs'
-
 import { runAll } from './journal.ts'
 import type { Done, Journal } from './journal.ts'
-import type { Chain, Segment } from './segment.ts'
-import { SegmentFile } from './segment-file.ts'
-import type { Io } from './segment-file.ts'
+import { SpoolTail } from './spool-tail.ts'
+import type { SpoolOptions } from './spool-tail.ts'
 
-/** How far a segment can be read: what lies below `end` will not change. */
-export interface Progress {
-  readonly segment: Segment
-  readonly end: number
-  /** Number of the last record below `end`. */
-  readonly last: number
-  /** Nothing will be added. */
-  readonly sealed: boolean
-}
-
-export interface SpoolOptions {
-  readonly directory: string
-  readonly chain: Chain
-  /** fsync: `durable` waits for the device. os: for the kernel, which survives a crash of this process only. */
-  readonly durability: 'fsync' | 'os'
-  readonly segmentBytes?: number
-  /** Told after each write. */
-  readonly onProgress: (progress: Progress) => void
-  readonly io?: Io
-}
-
-const SEGMENT_BYTES = 16 * 1024 * 1024
 /** A write or fsync that failed is tried again after this long. */
 const RETRY_MS = 250
 /** Records nobody waits for reach the device after this long at the latest. */
@@ -39,14 +14,8 @@ const LAZY_SYNC_MS = 200
  * never dropped: when the disk fails, waiters get the error and the records are tried again until they are written.
  */
 export class Spool implements Journal {
-  readonly #options: SpoolOptions
-  readonly #segmentBytes: number
-  #file: SegmentFile
-  /** Number of the last record that was written. */
-  #last = 0
-  /** The same for what is certain to stay (on the device, or for `os` in the kernel's hands), and where it ends. */
-  #safe = 0
-  #safeEnd: number
+  readonly #durability: SpoolOptions['durability']
+  readonly #tail: SpoolTail
 
   #pending = ''
   #pendingLines = 0
@@ -54,13 +23,9 @@ export class Spool implements Journal {
   #writtenWaiters: Done[] = []
   #durableWaiters: Done[] = []
 
-  /** Written since the last successful fdatasync, kept in case that one fails. */
-  #unsynced: Buffer[] = []
   #syncWaiters: Done[] = []
   #syncing = false
   #syncFailures = 0
-  /** The file lacks some of what is unsynced: writing it again failed half-way. */
-  #incomplete = false
   #lazy: NodeJS.Timeout | undefined
   #retry: NodeJS.Timeout | undefined
   #error: Error | undefined
@@ -68,10 +33,8 @@ export class Spool implements Journal {
   #idle: (() => void) | undefined
 
   constructor (options: SpoolOptions) {
-    this.#options = options
-    this.#segmentBytes = options.segmentBytes ?? SEGMENT_BYTES
-    this.#file = this.#createFile()
-    this.#safeEnd = this.#file.end
+    this.#durability = options.durability
+    this.#tail = new SpoolTail(options)
   }
 
   /** Why records cannot be written at the moment. */
@@ -81,7 +44,7 @@ export class Spool implements Journal {
 
   /** Number of records that were appended, whether they are written yet or not. */
   get appended (): number {
-    return this.#last + this.#pendingLines
+    return this.#tail.last + this.#pendingLines
   }
 
   /** `line` is written with the next group. It holds no line break. */
@@ -106,7 +69,7 @@ export class Spool implements Journal {
 
   /** Shows that the owner lives. */
   touch (): void {
-    this.#file.touch()
+    this.#tail.touch()
   }
 
   /** Writes and syncs what is left; rejects when that is not possible. Idempotent. */
@@ -124,24 +87,19 @@ export class Spool implements Journal {
   #flush (): void {
     this.#scheduled = false
     if (this.#error !== undefined && this.#retry !== undefined) return this.#failWaiters(this.#error)
-    if (this.#file.end >= this.#segmentBytes && this.#pendingLines > 0) {
+    if (this.#tail.full && this.#pendingLines > 0) {
       // Not while records of the full segment are on their way to the device: a segment that fails is replaced alone.
-      if (this.#syncing || this.#unsynced.length > 0) return this.#sync()
-      if (!this.#attempt(() => this.#replaceFile())) return
+      if (this.#syncing || this.#tail.unsafe) return this.#sync()
+      if (!this.#attempt(() => this.#tail.replace())) return
     }
     if (this.#pendingLines > 0 && !this.#attempt(() => this.#writePending())) return
     this.#settle()
   }
 
   #writePending (): void {
-    const group = Buffer.from(this.#pending)
-    this.#file.write(group)
-    this.#last += this.#pendingLines
+    this.#tail.write(Buffer.from(this.#pending), this.#pendingLines)
     this.#pending = ''
     this.#pendingLines = 0
-    if (this.#options.durability === 'fsync') this.#unsynced.push(group)
-    else this.#markSafe(this.#last, this.#file.end)
-    this.#report(false)
   }
 
   /** What the waiters append and wait for in their turn belongs to the next group. */
@@ -151,12 +109,12 @@ export class Spool implements Journal {
     this.#writtenWaiters = []
     this.#durableWaiters = []
     runAll(written)
-    if (this.#options.durability === 'os') {
+    if (this.#durability === 'os') {
       runAll(durable)
     } else if (durable.length > 0) {
       this.#syncWaiters = this.#syncWaiters.length === 0 ? durable : this.#syncWaiters.concat(durable)
       this.#sync()
-    } else if (this.#unsynced.length > 0 && !this.#syncing) {
+    } else if (this.#tail.unsafe && !this.#syncing) {
       this.#lazy ??= setTimeout(() => this.#syncLazily(), LAZY_SYNC_MS).unref()
     }
     this.#idle?.()
@@ -171,20 +129,15 @@ export class Spool implements Journal {
     if (this.#syncing) return
     this.#syncing = true
     const waiters = this.#syncWaiters
-    const last = this.#last
-    const end = this.#file.end
-    const groups = this.#unsynced.length
     this.#syncWaiters = []
-    this.#file.sync((error) => {
+    this.#tail.sync((error) => {
       this.#syncing = false
-      if (error === null || error === undefined) this.#synchronized(last, end, groups, waiters)
+      if (error === undefined) this.#synchronized(waiters)
       else this.#syncFailed(error, waiters)
     })
   }
 
-  #synchronized (last: number, end: number, groups: number, waiters: Done[]): void {
-    this.#markSafe(last, end)
-    this.#unsynced = this.#unsynced.length === groups ? [] : this.#unsynced.slice(groups)
+  #synchronized (waiters: Done[]): void {
     this.#syncFailures = 0
     this.#recovered()
     runAll(waiters)
@@ -204,30 +157,7 @@ export class Spool implements Journal {
       return this.#failed(error)
     }
     this.#syncWaiters = waiters.concat(this.#syncWaiters)
-    if (this.#attempt(() => this.#replaceFile())) this.#sync()
-  }
-
-  #createFile (): SegmentFile {
-    const { directory, chain, durability, io = fs } = this.#options
-    return new SegmentFile({ directory, chain, first: this.#safe + 1, durable: durability === 'fsync', io })
-  }
-
-  /** Goes on in a new file right behind what is safe; records that were written after that are written again. */
-  #replaceFile (): void {
-    const file = this.#createFile()
-    this.#options.onProgress({ segment: this.#file.segment, end: this.#safeEnd, last: this.#safe, sealed: true })
-    this.#file.close(this.#safeEnd)
-    this.#file = file
-    this.#safeEnd = file.end
-    this.#incomplete = true
-    for (const group of this.#unsynced) file.write(group)
-    this.#incomplete = false
-    this.#report(false)
-  }
-
-  #markSafe (last: number, end: number): void {
-    this.#safe = last
-    this.#safeEnd = end
+    if (this.#attempt(() => this.#tail.replace())) this.#sync()
   }
 
   /** Runs something that may fail on a bad disk. False: it did, and will be tried again. */
@@ -248,13 +178,17 @@ export class Spool implements Journal {
     this.#failWaiters(error)
   }
 
-  /** A full disk has room again in the same file; after any other error the file is not trusted. */
+  /** A full disk is trusted, and has room again by and by; after any other error the file is not trusted. */
   #tryAgain (): void {
     this.#retry = undefined
     if (this.#syncing) return this.#failed(this.#error ?? new Error('the disk is slow'))
-    if (this.#syncFailures === 0 && !this.#incomplete && isFull(this.#error)) return this.#flush()
-    if (!this.#attempt(() => this.#replaceFile())) return
-    if (this.#unsynced.length > 0) this.#sync()
+    if (this.#syncFailures === 0 && this.#tail.complete && isFull(this.#error)) {
+      if (this.#tail.unsafe) return this.#sync()
+      this.#tail.release()
+      return this.#flush()
+    }
+    if (!this.#attempt(() => this.#tail.replace())) return
+    if (this.#tail.unsafe) this.#sync()
     this.#schedule()
   }
 
@@ -273,17 +207,12 @@ export class Spool implements Journal {
     this.#idle?.()
   }
 
-  #report (sealed: boolean): void {
-    this.#options.onProgress({ segment: this.#file.segment, end: this.#file.end, last: this.#last, sealed })
-  }
-
   async #close (): Promise<void> {
     const failure = await new Promise<Error | undefined>(resolve => this.durable(resolve))
     while (this.#syncing) await new Promise<void>(resolve => { this.#idle = resolve })
     clearTimeout(this.#retry)
     clearTimeout(this.#lazy)
-    this.#report(true)
-    this.#file.close(this.#file.end)
+    this.#tail.close()
     if (failure !== undefined) throw failure
   }
 }

@@ -14,8 +14,8 @@ import { temporaryDirectory, testLedger } from '../support/ledger.ts'
 const writer = fileURLToPath(new URL('../support/ledger-writer.ts', import.meta.url))
 
 /** Runs the writer until it has acknowledged about that many records, and kills it. Returns what it had acknowledged. */
-async function killUnderLoad (data: string, url: string, acknowledgements: string, enough: number): Promise<string[]> {
-  const child = spawn(process.execPath, [...process.execArgv, writer, data, url, acknowledgements], { stdio: 'inherit' })
+async function killUnderLoad (data: string, url: string, acknowledgements: string, enough: number, durability = 'fsync'): Promise<string[]> {
+  const child = spawn(process.execPath, [...process.execArgv, writer, data, url, acknowledgements, durability], { stdio: 'inherit' })
   const exited = once(child, 'exit')
   const read = (): string[] => existsSync(acknowledgements) ? readFileSync(acknowledgements, 'utf8').split('\n').slice(0, -1) : []
   while (read().length < enough && child.exitCode === null) await sleep(20)
@@ -51,4 +51,17 @@ t.test('after kill -9 under load every acknowledged record is in the table exact
   t.strictSame(await search(database, { outcome: 'in_flight' }, 100), [])
   await ledger.close()
   t.strictSame(readdirSync(join(data, 'ledger')), [])
+})
+
+t.test('durability os: after kill -9 under load every intent and outcome that was acknowledged is in the table', async t => {
+  const database = await testDatabase(t)
+  const data = temporaryDirectory(t)
+  const acknowledged = await killUnderLoad(data, database.url, join(temporaryDirectory(t), 'acknowledged'), 3_000, 'os')
+  t.ok(acknowledged.some(line => line.startsWith('intent')))
+  const ledger = testLedger(t, database, data)
+  await ledger.caughtUp
+  const { rows } = await database.pool.query<{ line: string }>("select case kind when 'call' then 'intent' else kind end || ' ' || record as line from ledger.event where kind in ('call', 'outcome')")
+  const found = new Set(rows.map(({ line }) => line))
+  t.strictSame(acknowledged.filter(line => !found.has(line)), [])
+  t.equal(found.size, rows.length, 'and none twice')
 })

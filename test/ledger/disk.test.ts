@@ -1,13 +1,18 @@
 import { execFileSync } from 'node:child_process'
-import fs from 'node:fs'
+import { randomUUID } from 'node:crypto'
+import fs, { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 import t from 'tap'
 import type { Test } from 'tap'
 
+import { ingest, openChain } from '../../db/chains.ts'
 import type { Database } from '../../db/connect.ts'
+import { encode } from '../../src/ledger/entry.ts'
+import { genesisOf, hashesOf } from '../../src/ledger/hash-chain.ts'
 import type { Ledger } from '../../src/ledger/ledger.ts'
+import { createSegment } from '../../src/ledger/segment.ts'
 import type { Io } from '../../src/ledger/segment-file.ts'
 import { audit, durable, intent, outcome, temporaryDirectory, testLedger, written } from '../support/ledger.ts'
 import { testDatabase } from '../support/postgres.ts'
@@ -82,6 +87,53 @@ t.test('a full disk refuses calls, loses nothing that was acknowledged, and reco
   t.strictSame(records.slice(0, acknowledged.length), acknowledged)
   t.strictSame(records.slice(-2), ['outcome n0', 'call after'], 'what waited for room comes in order')
 })
+
+t.test('a disk that is smaller than a segment frees itself as the database takes what lies there', async t => {
+  for (const durability of ['fsync', 'os'] as const) {
+    const database = await testDatabase(t)
+    const { directory } = tinyDisk(t)
+    const ledger = testLedger(t, database, directory, { audit: { ...audit, durability, maxOutage: 600_000, spoolMax: 1e9 } })
+    const acknowledged: string[] = []
+    // Four times what the disk holds.
+    for (let n = 0; n < 800; n++) acknowledged.push(await insist(ledger, n))
+    await ledger.close()
+    const records = new Set(await recordsOf(t, database))
+    t.strictSame(acknowledged.filter(record => !records.has(record)), [], `${durability}: what was acknowledged is there`)
+  }
+})
+
+t.test('a process that dies after its only segment made room has its chain closed by the next', async t => {
+  const database = await testDatabase(t)
+  const data = temporaryDirectory(t)
+  const dead = { id: randomUUID(), node: 'dead', openedAt: new Date() }
+  mkdirSync(join(data, 'ledger'))
+  // What lies there then: the database has the records, the file has its header only.
+  const { segment, descriptor } = createSegment(join(data, 'ledger'), dead, 1)
+  fs.closeSync(descriptor)
+  fs.writeFileSync(segment.path, fs.readFileSync(segment.path, 'utf8').replace(/"pid":\d+/, '"pid":0'))
+  const line = Buffer.from(encode(intent('unfinished'), new Date().toISOString()))
+  const { hash } = await openChain(database.db, dead, genesisOf(dead))
+  await ingest(database.pool, dead.id, 1, line, hashesOf(hash, line))
+
+  const ledger = testLedger(t, database, data)
+  await ledger.caughtUp
+  const { rows } = await database.pool.query<{ kind: string }>('select kind from ledger.event join ledger.chain using (chain_id) where closed_at is not null order by seq')
+  t.strictSame(rows.map(({ kind }) => kind), ['call', 'recovered'])
+})
+
+/** A call that is tried under a new number until it is taken. */
+async function insist (ledger: Ledger, n: number): Promise<string> {
+  for (let attempt = 0; attempt < 500; attempt++) {
+    try {
+      ledger.append(intent(`n${n}-${attempt}`, { args: JSON.stringify({ text: 'x'.repeat(4_000) }) }))
+      await durable(ledger)
+      return `call n${n}-${attempt}`
+    } catch {
+      await sleep(20)
+    }
+  }
+  throw new Error('the disk never had room again')
+}
 
 /** fdatasync that fails as often as told, as if the device had dropped the pages. */
 function failingSync (): { io: Io, fail: (times: number) => void, syncs: () => number } {

@@ -1,6 +1,6 @@
 /**
  * A process of its own that records calls as fast as it can until it is killed. argv: data directory, database URL,
- * file of acknowledgements: `intent ID` when an intent is durable, `outcome ID` when an outcome is written.
+ * file of acknowledgements: `intent ID` when an intent is durable, `outcome ID` when an outcome is written; durability.
  */
 import { openSync, writeSync } from 'node:fs'
 
@@ -8,11 +8,11 @@ import { openDatabase } from '../../db/connect.ts'
 import { openLedger } from '../../src/ledger/ledger.ts'
 import { createLogger } from '../../src/log.ts'
 
-const [data = '', url = '', path = ''] = process.argv.slice(2)
+const [data = '', url = '', path = '', durability = 'fsync'] = process.argv.slice(2)
 const acknowledgements = openSync(path, 'a')
 const log = createLogger({ level: 'silent' })
 const database = await openDatabase({ url, data, migrate: false })
-const ledger = openLedger({ data, database, log, thread: { url }, seed: Buffer.alloc(32, 7), audit: { durability: 'fsync', maxOutage: 60_000, spoolMax: 1e9, checkpointEvery: 60_000, anchor: undefined } })
+const ledger = openLedger({ data, database, log, thread: { url }, seed: Buffer.alloc(32, 7), audit: { durability: durability === 'os' ? 'os' : 'fsync', maxOutage: 60_000, spoolMax: 1e9, checkpointEvery: 60_000, anchor: undefined } })
 
 for (let caller = 0; caller < 8; caller++) call()
 
