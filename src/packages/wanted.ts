@@ -50,7 +50,7 @@ function fromPython (launcher: string, option: string, args: readonly string[]):
     const argument = args[index] ?? ''
     if (argument === option) spec = args[++index] ?? ''
     else if (argument.startsWith(`${option}=`)) spec = argument.slice(option.length + 1)
-    else if (!harmless.includes(argument)) throw new Unpinnable(`${launcher} ${argument} is not supported here.`, `Write ${launcher} ${option} <package> <program> <arguments>.`, args.flatMap(addressesIn))
+    else if (!harmless.includes(argument)) throw new Unpinnable(`With ${launcher} ${argument} nothing says beforehand what is installed.`, `Write ${launcher} ${option} <package> <program> <arguments>.`, args.flatMap(addressesIn))
   }
   const [first, ...rest] = args.slice(index)
   if (first === undefined) throw new SandboxError(`${launcher} names no package.`, `Write ${launcher} <package> <arguments>.`)

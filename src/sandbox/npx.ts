@@ -53,10 +53,10 @@ export function readNpx (args: readonly string[]): { wanted: Wanted, program: st
     if (argument === '--') { index++; break }
     if (argument === '-p' || argument === '--package') named.push(args[++index] ?? '')
     else if (argument.startsWith('--package=')) named.push(argument.slice('--package='.length))
-    else if (argument.startsWith('-') && !harmless.includes(argument)) throw new Unpinnable(`npx ${argument} is not supported here.`, 'Write npx -y <package> <arguments>.', args.flatMap(addressesIn))
+    else if (argument.startsWith('-') && !harmless.includes(argument)) throw new Unpinnable(`With npx ${argument} nothing says beforehand what is installed.`, 'Write npx -y <package> <arguments>.', args.flatMap(addressesIn))
     else if (!argument.startsWith('-')) break
   }
-  if (named.length > 1) throw new Unpinnable(`npx with ${named.length} packages (${named.join(', ')}) is not supported here.`, 'Write npx -y <package> <arguments>.', named.flatMap(addressesIn))
+  if (named.length > 1) throw new Unpinnable(`npx with ${named.length} packages (${named.join(', ')}) has no single one to pin.`, 'Write npx -y <package> <arguments>.', named.flatMap(addressesIn))
   const [first, ...rest] = args.slice(index)
   const spec = named[0] ?? first
   if (spec === undefined || first === undefined) throw new SandboxError('npx names no package.', 'Write npx -y <package> <arguments>.')

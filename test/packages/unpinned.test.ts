@@ -18,9 +18,9 @@ t.test('a package that cannot be pinned is refused, nothing is downloaded or sta
     archive: [`npx -y ${archive}`, `npx ${archive} is not the name of a package in the registry. It cannot be pinned, so it is refused. Install it and write node <file>. Or let it download its program, unpinned, whenever it starts: name the hosts it may reach for that, as in upstreams.archive.sandbox.network: [${host}].`],
     alias: [`npx -y reaching@${archive}`, `npx reaching@${archive} does not come from a registry under this name. It cannot be pinned`],
     git: ['npx -y github:acme/reaching', `npx github:acme/reaching is not the name of a package in the registry. It cannot be pinned, so it is refused. Install it and write node <file>. Or let it download its program, unpinned, whenever it starts: name the hosts it may reach for that, as in upstreams.git.sandbox.network: [${host}, github.com].`],
-    several: ['npx -y -p reaching -p other reaching', 'npx with 2 packages (reaching, other) is not supported here. It cannot be pinned'],
-    option: ['npx --call x', 'npx --call is not supported here. It cannot be pinned'],
-    extra: ['uvx --with other reaching', 'uvx --with is not supported here. It cannot be pinned, so it is refused. Write uvx --from <package> <program> <arguments>. Or let it download its program, unpinned, whenever it starts: name the hosts it may reach for that, as in upstreams.extra.sandbox.network: [pypi.org, files.pythonhosted.org].'],
+    several: ['npx -y -p reaching -p other reaching', 'npx with 2 packages (reaching, other) has no single one to pin. It cannot be pinned'],
+    option: ['npx --call x', 'With npx --call nothing says beforehand what is installed. It cannot be pinned'],
+    extra: ['uvx --with other reaching', 'With uvx --with nothing says beforehand what is installed. It cannot be pinned, so it is refused. Write uvx --from <package> <program> <arguments>. Or let it download its program, unpinned, whenever it starts: name the hosts it may reach for that, as in upstreams.extra.sandbox.network: [pypi.org, files.pythonhosted.org].'],
     repository: ['pipx run --spec git+https://git.example/reaching reach', 'as in upstreams.repository.sandbox.network: [pypi.org, files.pythonhosted.org, git.example].'],
     folder: ['pipx run ./reaching', 'pipx run ./reaching is a folder or a file. Install it into a virtual environment'],
   }
