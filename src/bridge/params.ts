@@ -3,6 +3,7 @@ import { meta } from '../protocol/era.ts'
 import type { Era, LogLevel } from '../protocol/era.ts'
 import { isObject } from '../protocol/message.ts'
 import type { Params } from '../protocol/message.ts'
+import { retry } from '../protocol/methods.ts'
 import { ownEnvelope } from '../upstreams/envelope.ts'
 import { argumentsText } from './arguments-text.ts'
 import { taskRequest } from './tasks.ts'
@@ -28,6 +29,7 @@ export function paramsFor (call: Call, era: Era, id: number, changes: Readonly<R
 /** Put together from texts: the arguments are by far the largest part, and their text was made for the record. */
 function textOf (call: Call, era: Era, member: string, changes: Readonly<Record<string, unknown>>): string | undefined {
   if (member in changes) return JSON.stringify(changes[member])
+  if (call.era === 'legacy' && retry.includes(member)) return undefined // there, answers come by another way
   if (member === 'task') return JSON.stringify(taskRequest(call, era))
   return member === 'arguments' ? argumentsText(call) : JSON.stringify(call.params[member])
 }

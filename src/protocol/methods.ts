@@ -25,7 +25,7 @@ const legacy: readonly Era[] = ['legacy']
 const modern: readonly Era[] = ['modern']
 
 /** What a 2026-07-28 client adds when it answers an upstream's `input_required`. */
-const retry = ['inputResponses', 'requestState']
+export const retry: readonly string[] = ['inputResponses', 'requestState']
 
 /** Every method of every revision that Portcullis serves. */
 export const methods: Readonly<Record<string, MethodSpec>> = Object.assign(Object.create(null) as object, {

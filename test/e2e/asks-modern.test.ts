@@ -1,5 +1,6 @@
 import t from 'tap'
 import { accept, answers, legacyClient, modernClient, round, start, textOf } from '../support/asking.ts'
+import { openSession, read, rpc } from '../support/wire.ts'
 
 t.test('a 2026-07-28 upstream asks a client of the session era on the stream of its call', async (t) => {
   const gateway = await start(t)
@@ -36,4 +37,19 @@ t.test('82, T31: between a client and an upstream of 2026-07-28 questions pass, 
   t.match(await round(gateway, alice, 'paint', more, { ...options, args: { what: 'b' } }), { error: { code: -32602 } })
   t.match(await round(gateway, alice, 'paint', { ...more, requestState: 'state of b' }, options), { error: { code: -32602 } }, 'a state the upstream never gave is not passed on')
   t.equal(textOf((await round(gateway, alice, 'paint', more, options)).result), 'a is red (state of a)')
+})
+
+t.test('53: answers and states are of 2026-07-28, and a client of the session era cannot bring them past their seal', async (t) => {
+  const gateway = await start(t)
+  const [alice, mallory] = [await gateway.addUser('alice', ['user']), await gateway.addUser('mallory', ['user'])]
+  const asked = await round(gateway, alice, 'paint', {}, { args: { what: 'a' }, upstream: 'asker' })
+  const [sealed = ''] = asked.result.requestState.split('.')
+  const { state } = (JSON.parse(Buffer.from(sealed, 'base64url').toString()) as [number, { state: string }])[1]
+  t.equal(state, 'state of a', 'the upstream\'s own state can be read')
+  const more = { ...answers(asked, 'red'), requestState: state }
+  for (const [upstream, seen] of [['asker', /cannot give/], ['curious', /did not say/]] as const) {
+    const session = await openSession(gateway, mallory, '2025-11-25', `/mcp/${upstream}`)
+    const { body } = await read(await gateway.post(`/mcp/${upstream}`, mallory, rpc('tools/call', { name: 'paint', arguments: { what: 'b' }, ...more }), session))
+    t.match(body.result, { isError: true, content: [{ text: seen }] }, `${upstream}: it asks, as if nothing had been answered`)
+  }
 })
