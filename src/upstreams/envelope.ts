@@ -13,6 +13,11 @@ export const ownEnvelope: Params = {
   [meta.clientCapabilities]: {},
 }
 
+/** Which of our listens a notification came by. */
+export function subscriptionOf ({ _meta }: Record<string, unknown>): unknown {
+  return isObject(_meta) ? _meta[meta.subscriptionId] : undefined
+}
+
 /** The id of our own listen means nothing to anybody else. */
 export function withoutSubscription (params: Record<string, unknown>): Record<string, unknown> {
   const { _meta, ...kept } = params

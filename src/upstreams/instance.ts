@@ -8,7 +8,7 @@ import type { Cell } from '../sandbox/cell.ts'
 import type { Answer } from './answer.ts'
 import { Channel } from './channel.ts'
 import type { ChannelHooks, Sink } from './channel.ts'
-import { clientInfo, ownEnvelope, withoutSubscription } from './envelope.ts'
+import { clientInfo, ownEnvelope, subscriptionOf, withoutSubscription } from './envelope.ts'
 import { introductionOf } from './introduction.ts'
 import type { Introduction, Item } from './introduction.ts'
 import { Listening } from './listening.ts'
@@ -86,9 +86,8 @@ export class Instance {
       ...options.hooks,
       ask: turns === undefined ? undefined : (ask) => turns.asked(ask),
       notification: (method, params) => {
-        if (method === 'notifications/subscriptions/acknowledged') this.listening?.acknowledged()
-        this.#offer.heard(method)
-        options.hooks.notification(method, this.era === 'modern' ? withoutSubscription(params) : params)
+        if (method === 'notifications/subscriptions/acknowledged') this.listening?.acknowledged(subscriptionOf(params))
+        this.#heard(method, this.era === 'modern' ? withoutSubscription(params) : params)
       },
     })
     void options.cell.exited.then(() => this.#close())
@@ -149,6 +148,10 @@ export class Instance {
       this.listening = new Listening(this.introduction.capabilities, {
         request: (notifications, sink) => this.#channel.request('subscriptions/listen', () => JSON.stringify({ notifications, _meta: ownEnvelope }), sink, foreverMs),
         cancel: (id) => this.#channel.cancel(id, gone()),
+        missed: (lists, uris) => {
+          for (const name of lists) this.#heard(`notifications/${name}/list_changed`, {})
+          for (const uri of uris) this.#heard('notifications/resources/updated', { uri })
+        },
       })
     }
   }
@@ -198,9 +201,15 @@ export class Instance {
     await this.cell.stop(graceMs)
   }
 
+  #heard (method: string, params: Record<string, unknown>): void {
+    this.#offer.heard(method)
+    this.#notify(method, params)
+  }
+
   #close (): void {
     this.#isOpen = false
     this.#channel.close(gone())
+    this.listening?.close()
     this.turns?.close()
   }
 

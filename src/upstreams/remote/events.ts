@@ -1,7 +1,7 @@
 import { StringDecoder } from 'node:string_decoder'
 
-/** One server-sent event: its type, its id, and its data lines joined. */
-export interface ServerEvent { readonly type: string, readonly id: string | undefined, readonly data: string }
+/** One server-sent event: its type, its id, its data lines joined, and after how many milliseconds the stream wants to be opened again when it ends. */
+export interface ServerEvent { readonly type: string, readonly id: string | undefined, readonly data: string, readonly retryMs: number | undefined }
 
 /**
  * Cuts an event stream into events (HTML standard, server-sent events). What is longer than `cap` characters is too
@@ -16,6 +16,7 @@ export class EventReader {
   #length = 0
   #type = 'message'
   #id: string | undefined
+  #retryMs: number | undefined
 
   constructor (cap: number, onEvent: (event: ServerEvent) => void) {
     this.#cap = cap
@@ -39,6 +40,7 @@ export class EventReader {
     const value = colon < 0 ? '' : line.slice(line[colon + 1] === ' ' ? colon + 2 : colon + 1)
     if (field === 'event') this.#type = value
     else if (field === 'id') this.#id = value
+    else if (field === 'retry' && /^\d{1,9}$/.test(value)) this.#retryMs = Number(value)
     else if (field === 'data') {
       this.#length += value.length
       if (this.#length > this.#cap) throw new Error('an event of the stream is too long')
@@ -47,7 +49,7 @@ export class EventReader {
   }
 
   #dispatch (): void {
-    const event = { type: this.#type, id: this.#id, data: this.#data.join('\n') }
+    const event = { type: this.#type, id: this.#id, data: this.#data.join('\n'), retryMs: this.#retryMs }
     const isEmpty = this.#data.length === 0
     this.#type = 'message'
     this.#data = []

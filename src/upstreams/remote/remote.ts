@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises'
 import { request } from 'undici'
 import type { Agent, Dispatcher } from 'undici'
 import { isObject } from '../../protocol/message.ts'
@@ -25,8 +26,10 @@ export const unreachable = 503
 const accept = 'application/json, text/event-stream'
 /** Statuses by which a server says that it does not know Streamable HTTP, or not this session any more. */
 const unknownHere: ReadonlySet<number> = new Set([400, 404, 405])
-/** A stream that ended is opened again after so many milliseconds. */
+/** A stream that ended is opened again after so many milliseconds, or after those that its server says, within bounds. */
 const reopenMs = 1_000
+const leastWaitMs = 100
+const mostWaitMs = 30_000
 
 /** One server over HTTP: Streamable HTTP of both eras, and the HTTP+SSE of 2024-11-05. */
 export class Remote {
@@ -75,11 +78,15 @@ export class Remote {
     if (outgoing.id !== undefined && outgoing.method !== undefined) this.#open.set(outgoing.id, controller)
     const answer = await this.#fetch('POST', this.#messages ?? this.#parts.url, { ...mirrors, accept, 'content-type': 'application/json' }, text, controller.signal)
     if (outgoing.method === 'initialize' && this.#messages === undefined && unknownHere.has(answer.statusCode)) return await this.#openOldStream(text, outgoing, answer)
-    await this.#read(answer, outgoing)
+    await this.#read(answer, outgoing, controller.signal).catch((error: unknown) => {
+      if (this.#end.signal.aborted || controller.signal.aborted) throw error
+      this.#parts.note(`the answer of the remote server broke off: ${reasonOf(error)}`)
+      this.#fail(outgoing, 'The connection to the remote server broke before it answered.', unreachable)
+    })
     if (outgoing.method === 'notifications/initialized' && this.#messages === undefined) void this.#listen()
   }
 
-  async #read (answer: Dispatcher.ResponseData, outgoing: Outgoing): Promise<void> {
+  async #read (answer: Dispatcher.ResponseData, outgoing: Outgoing, signal: AbortSignal): Promise<void> {
     const { statusCode, headers, body } = answer
     const session = headers['mcp-session-id']
     if (outgoing.method === 'initialize' && typeof session === 'string') this.#session = session
@@ -97,7 +104,7 @@ export class Remote {
       if (statusCode >= 400) this.#fail(outgoing, `The remote server answered with HTTP ${statusCode}.`)
       return await body.dump()
     }
-    if (type.startsWith('text/event-stream') && statusCode < 300) return await this.#readEvents(body, outgoing)
+    if (type.startsWith('text/event-stream') && statusCode < 300) return await this.#readEvents(body, outgoing, signal)
     if (type.startsWith('application/json') && ![401, 403].includes(statusCode) && statusCode < 500) return await this.#readJson(body, outgoing)
     await body.dump()
     this.#fail(outgoing, statusCode === 401 || statusCode === 403 ? 'The remote server refused the credentials of the gateway. Tell the operator.' : `The remote server answered with HTTP ${statusCode}.`, isOutage(statusCode) ? unreachable : undefined)
@@ -116,14 +123,37 @@ export class Remote {
     this.#receive(text, outgoing, true)
   }
 
-  async #readEvents (body: Dispatcher.ResponseData['body'], outgoing: Outgoing): Promise<void> {
-    let answered = false
-    const reader = new EventReader(this.#parts.maxMessage, ({ data }) => { answered = this.#receive(data, outgoing, false) || answered })
-    for await (const chunk of body) {
-      reader.push(chunk as Buffer)
-      if (answered) break // leaving the loop hangs up
+  /**
+   * Reads a stream until it answers. A server of the session era may close it before that, and is asked for the rest from
+   * the last id it gave (specification 2025-11-25, basic/transports: resumability).
+   */
+  async #readEvents (body: Dispatcher.ResponseData['body'], outgoing: Outgoing, signal: AbortSignal): Promise<void> {
+    let [answered, last, waitMs] = [false, undefined as string | undefined, reopenMs]
+    for (let rest: typeof body | undefined = body; rest !== undefined; rest = await this.#restOf(last, waitMs, signal)) {
+      const reader = new EventReader(this.#parts.maxMessage, ({ data, id, retryMs }) => {
+        [last, waitMs] = [id ?? last, retryMs ?? waitMs]
+        answered = this.#receive(data, outgoing, false) || answered
+      })
+      try {
+        for await (const chunk of rest) {
+          reader.push(chunk as Buffer)
+          if (answered) return // leaving the loop hangs up
+        }
+      } catch (error) {
+        if (last === undefined || signal.aborted) throw error
+      }
     }
-    if (!answered && outgoing.id !== undefined) this.#fail(outgoing, 'The remote server ended its stream before it answered.')
+    this.#fail(outgoing, 'The remote server ended its stream before it answered.')
+  }
+
+  /** What came after the event of that id; undefined where a server keeps none. */
+  async #restOf (last: string | undefined, waitMs: number, signal: AbortSignal): Promise<Dispatcher.ResponseData['body'] | undefined> {
+    if (last === undefined || this.#isModern) return undefined
+    await pause(Math.min(Math.max(waitMs, leastWaitMs), mostWaitMs), undefined, { signal, ref: false })
+    const { statusCode, headers, body } = await this.#fetch('GET', this.#parts.url, { accept: 'text/event-stream', 'last-event-id': last }, undefined, signal)
+    if (statusCode === 200 && String(headers['content-type']).startsWith('text/event-stream')) return body
+    await body.dump()
+    return undefined
   }
 
   /** Passes a message on; says whether it answers `outgoing`. What is no JSON, or a body that answers something else, is dropped. */

@@ -1,0 +1,147 @@
+import { createServer } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { ToolListChangedNotificationSchema } from '@modelcontextprotocol/sdk/types.js'
+import t from 'tap'
+import type { Test } from 'tap'
+import { startGateway, until } from '../support/gateway.ts'
+import type { TestGateway } from '../support/gateway.ts'
+
+interface Message { readonly id?: number, readonly method?: string, readonly params?: { name?: string } }
+type Answer = (message: Message, response: ServerResponse, request: IncomingMessage) => object | undefined
+
+const textOf = (result: unknown): string => (result as { content: { text: string }[] }).content[0]?.text ?? ''
+const say = (text: string): object => ({ content: [{ type: 'text', text }], resultType: 'complete' })
+const tools = (...names: string[]): object => ({ tools: names.map((name) => ({ name, inputSchema: { type: 'object' } })), ttlMs: 0, cacheScope: 'private', resultType: 'complete' })
+const event = (message: object): string => `event: message\ndata: ${JSON.stringify({ jsonrpc: '2.0', ...message })}\n\n`
+
+/** A remote server by hand, since those of the SDK break no stream. An answer that is undefined was written, or will be. */
+async function remote (t: Test, answer: Answer): Promise<{ gateway: TestGateway, token: string }> {
+  const server = createServer((request, response) => {
+    let text = ''
+    request.on('data', (chunk: Buffer) => { text += chunk.toString() }).on('end', () => {
+      const message = JSON.parse(text === '' ? '{}' : text) as Message
+      const result = answer(message, response, request)
+      if (result !== undefined) response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ jsonrpc: '2.0', id: message.id, ...result }))
+    })
+  }).listen(0, '127.0.0.1')
+  await new Promise((resolve) => server.once('listening', resolve))
+  t.teardown(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  const gateway = await startGateway(t, { yaml: { upstreams: { remote: { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/mcp`, timeouts: { call: '20s' } } }, roles: { user: { allow: ['*/*'] } } } })
+  return { gateway, token: await gateway.addUser('alice', ['user']) }
+}
+
+/** Begins an event stream, whose head is on its way at once. */
+function stream (response: ServerResponse): void {
+  response.writeHead(200, { 'content-type': 'text/event-stream' })
+  response.flushHeaders()
+}
+
+/** A server of 2026-07-28 that has these tools, tells of changes, and does what the test says with the rest. */
+function modern (list: () => string[], more: Answer): Answer {
+  return (message, response, request) => {
+    if (message.method === 'server/discover') return { result: { supportedVersions: ['2026-07-28'], capabilities: { tools: { listChanged: true } }, ttlMs: 0, cacheScope: 'private', resultType: 'complete' } }
+    if (message.method === 'initialize') return { error: { code: -32601, message: 'Method not found' } }
+    if (message.method === 'tools/list') return { result: tools(...list()) }
+    return more(message, response, request)
+  }
+}
+
+const acknowledge = (response: ServerResponse, id: unknown): void => {
+  stream(response)
+  response.write(event({ method: 'notifications/subscriptions/acknowledged', params: { notifications: { toolsListChanged: true }, _meta: { 'io.modelcontextprotocol/subscriptionId': id } } }))
+}
+
+t.test('a stream that breaks ends its own call and no other', async (t) => {
+  let finish = (): void => {}
+  let starts = 0
+  const { gateway, token } = await remote(t, modern(() => ['slow', 'broken'], ({ id, method, params }, response) => {
+    if (method === 'subscriptions/listen') {
+      starts++
+      acknowledge(response, id)
+    } else if (params?.name === 'slow') {
+      stream(response)
+      finish = () => response.end(event({ id, result: say('slow') }))
+    } else {
+      stream(response)
+      setTimeout(() => response.destroy(), 50)
+    }
+    return undefined
+  }))
+  const client = await gateway.client('/mcp/remote', token)
+  const nothing = finish
+  const slow = client.callTool({ name: 'slow', arguments: {} })
+  await until(() => finish !== nothing)
+  await t.rejects(client.callTool({ name: 'broken', arguments: {} }), /connection to the remote server broke/)
+  finish()
+  t.equal(textOf(await slow), 'slow')
+  t.equal(starts, 1, 'and the server is still the one that was begun with')
+})
+
+t.test('65, 80: a listen that the server loses or ends is begun anew, and clients hear what they may have missed', async (t) => {
+  const names = ['first']
+  const listens: ServerResponse[] = []
+  const { gateway, token } = await remote(t, modern(() => names, ({ id }, response) => {
+    acknowledge(response, id)
+    listens.push(response)
+    if (listens.length === 3) response.end(event({ id, result: { resultType: 'complete' } }))
+    return undefined
+  }))
+  const client = await gateway.client('/mcp/remote', token)
+  let changed = 0
+  client.setNotificationHandler(ToolListChangedNotificationSchema, () => { changed++ })
+  for (const [end, name] of [[() => listens[0]?.destroy(), 'broken off'], [() => listens[1]?.end(), 'ended'], [() => {}, 'ended by its result']] as const) {
+    const before = changed
+    names.push(`tool ${names.length}`)
+    end()
+    await until(() => changed > before)
+    t.equal((await client.listTools()).tools.length, names.length, name)
+  }
+  t.equal(listens.length, 4)
+  t.equal((await gateway.rows({ kind: 'upstream', outcome: 'crashed' })).length, 0)
+})
+
+t.test('a server that does not know listens is not asked again', async (t) => {
+  let asked = 0
+  const { gateway, token } = await remote(t, modern(() => ['echo'], ({ method }) => {
+    if (method !== 'subscriptions/listen') return { result: say('x') }
+    asked++
+    return { error: { code: -32601, message: 'Method not found' } }
+  }))
+  const client = await gateway.client('/mcp/remote', token)
+  await new Promise((resolve) => setTimeout(resolve, 1_500))
+  t.equal(textOf(await client.callTool({ name: 'echo', arguments: {} })), 'x')
+  t.equal(asked, 1)
+})
+
+t.test('29: a server of 2025-11-25 that closes a stream before it answered is asked for the rest', async (t) => {
+  const resumed: unknown[] = []
+  const { gateway, token } = await remote(t, ({ id, method }, response, request) => {
+    const last = request.headers['last-event-id']
+    if (request.method === 'GET' && last === undefined) response.writeHead(405).end()
+    else if (request.method === 'GET') {
+      resumed.push(last)
+      stream(response)
+      if (resumed.length === 1) {
+        response.write('id: e2\ndata: \n\n')
+        setTimeout(() => response.destroy(), 20)
+      } else response.end(`id: e3\n${event({ id: call, result: say('at last') })}`)
+    } else if (method === 'initialize') {
+      response.setHeader('mcp-session-id', 's')
+      return { result: { protocolVersion: '2025-11-25', capabilities: { tools: {} }, serverInfo: { name: 'polled', version: '1' } } }
+    } else if (method === 'tools/list') return { result: tools('poll') }
+    else if (method === 'tools/call') {
+      call = id
+      stream(response)
+      response.end('id: e1\nretry: 150\ndata: \n\n')
+    } else response.writeHead(202).end()
+    return undefined
+  })
+  const client = await gateway.client('/mcp/remote', token)
+  t.equal(textOf(await client.callTool({ name: 'poll', arguments: {} })), 'at last')
+  t.same(resumed, ['e1', 'e2'], 'from where it was')
+})
+let call: number | undefined
