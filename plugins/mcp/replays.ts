@@ -56,6 +56,12 @@ export class Replay {
     return text
   }
 
+  /** Says something to the reader that is no message, and is not kept. */
+  comment (text: string): boolean {
+    this.#reader?.write(text)
+    return this.#reader !== undefined
+  }
+
   /** Whether everything after the event of that number can still be sent. */
   has (after: number): boolean {
     return after >= this.#gone && after <= this.#count

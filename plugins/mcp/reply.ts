@@ -69,6 +69,7 @@ export class HttpReply implements ReplyTo, Waiting {
   }
 
   comment (text: string): boolean {
+    if (this.#replay?.taken === true) return this.#replay.comment(text)
     if (this.#over || this.#raw.writableLength >= maxBuffered) return false
     if (this.#streaming) this.#raw.write(text)
     return true

@@ -21,7 +21,7 @@ t.test('32: a stream begins at once, is not buffered on the way, and is kept ope
   abort.abort()
 })
 
-t.test('32: whatever is open and quiet says so every quarter of a minute: a GET stream, a listen, a call', async (t) => {
+t.test('32: whatever is open and quiet says so every quarter of a minute: a GET stream, a listen, a call, and one that was taken up again', async (t) => {
   const folder = t.testdir()
   const gateway = await startGateway(t, { folder, yaml: { upstreams: { fixture: fixture({ shared: join(folder, 'shared'), timeouts: { call: '60s' } }) }, roles: { user: { allow: ['*/*'] } } } })
   const token = await gateway.addUser('alice', ['user'])
@@ -37,6 +37,11 @@ t.test('32: whatever is open and quiet says so every quarter of a minute: a GET 
     'a call': { method: 'POST', headers: { ...headers, ...accept, ...session }, body: JSON.stringify(tool('hang')) },
     'a 2026-07-28 call': { method: 'POST', headers: { ...headers, ...accept, ...modernTool('hang')[1] }, body: JSON.stringify(modernTool('hang')[0]) },
   }
+  const lost = new AbortController()
+  const { body: first } = await fetch(`${gateway.url}/mcp/fixture`, { ...open['a call'], signal: lost.signal })
+  const [, id = ''] = /^id: (\S+)$/m.exec(new TextDecoder().decode((await first?.getReader().read())?.value)) ?? []
+  lost.abort()
+  open['a call that was taken up again'] = { headers: { ...headers, accept: 'text/event-stream', ...session, 'last-event-id': id } }
   await Promise.all(Object.entries(open).map(async ([name, init]) => {
     const { body, status } = await fetch(`${gateway.url}/mcp/fixture`, { ...init, signal: abort.signal })
     t.equal(status, 200, name)
