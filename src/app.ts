@@ -18,6 +18,7 @@ import { createCatalog } from '../plugins/mcp/catalog.ts'
 import { openEndedSessions } from '../plugins/mcp/ended-sessions.ts'
 import type { Gate } from '../plugins/mcp/gate.ts'
 import { mcp } from '../plugins/mcp/index.ts'
+import { unsubscribe } from '../plugins/mcp/let-go.ts'
 import { applyLevel } from '../plugins/mcp/logging.ts'
 import { origin } from '../plugins/mcp/origin.ts'
 import { Patience } from '../plugins/mcp/patience.ts'
@@ -199,9 +200,12 @@ async function compose (app: FastifyInstance, { config, log, database, watch, le
 
   const policy = compilePolicy(config.roles)
   const payloadKeys = new PayloadKeys(database.db, openMasterKey(config.data))
-  const sessions = new Sessions(app.identity.deriveKey('sessions'))
+  const sessions = new Sessions(app.identity.deriveKey('sessions'), { onIdle: (session) => unsubscribe(gate, session) })
   const endedSessions = await openEndedSessions({ database, sessions, log })
-  app.addHook('onClose', async () => await endedSessions.close())
+  app.addHook('onClose', async () => {
+    sessions.close()
+    await endedSessions.close()
+  })
   const streams = new Streams((principal, upstream) => policy.reaches(principal, upstream), (session) => sessions.touch(session))
   const supervisor: Supervisor = new Supervisor(config, cells.spawn, upstreams.hearing(supervisorEvents({ log, ledger, metrics: measured, onNotification: (...news) => streams.publish(...news), onStarted: (instance) => applyLevel({ sessions }, instance) })))
   const catalog = createCatalog({ config, policy, supervisor, log })

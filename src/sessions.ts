@@ -36,8 +36,8 @@ export class Session {
   /** What proves that the id is ours; names the session where the id itself should not stand. */
   readonly seal: string
   logLevel: LogLevel | undefined = undefined
-  /** Resource URIs, as this client names them, whose updates it asked for. */
-  readonly subscriptions = new Set<string>()
+  /** Resource URIs whose updates this client asked for → the upstream that tells of them. */
+  readonly subscriptions = new Map<string, string>()
   /** URL questions whose end an upstream may still tell, as `upstream id`. */
   readonly #visits = new Set<string>()
   /** Calls in flight, for notifications/cancelled. */
@@ -89,6 +89,8 @@ export class Session {
 /** URL questions of one session that are remembered. */
 const maxVisits = 64
 const idleMs = 30 * 60_000
+/** How often those that nobody uses are looked for, in milliseconds: most clients never say that they leave. */
+const reapMs = 60_000
 const maxSessions = 50_000
 const maxEnded = 100_000
 /** Of one principal, in memory: nobody pushes the sessions of others out. A session that is dropped here comes back when it is used. */
@@ -107,10 +109,29 @@ export class Sessions {
   /** Seals of sessions that were ended. */
   readonly #ended = new LRUCache<string, true>({ max: maxEnded, ttl: maxAgeMs })
 
-  /** @param key secret that ids are sealed with; the same on every replica */
-  constructor (key: Buffer) {
+  readonly #timer: NodeJS.Timeout
+
+  /**
+   * @param key secret that ids are sealed with; the same on every replica
+   * @param options.onIdle hears of each session that was not used for `idleMs` and is forgotten
+   */
+  constructor (key: Buffer, options: { readonly idleMs?: number, readonly reapMs?: number, onIdle?: (session: Session) => void } = {}) {
     this.#key = key
-    this.#live = new LRUCache<string, Session>({ max: maxSessions, ttl: idleMs, ttlAutopurge: false, updateAgeOnGet: true, ttlResolution: 1000, dispose: (session) => this.#forget(session) })
+    this.#live = new LRUCache<string, Session>({
+      max: maxSessions,
+      ttl: options.idleMs ?? idleMs,
+      updateAgeOnGet: true,
+      ttlResolution: 1000,
+      dispose: (session, _id, why) => {
+        this.#forget(session)
+        if (why === 'expire') options.onIdle?.(session)
+      },
+    })
+    this.#timer = setInterval(() => this.#live.purgeStale(), options.reapMs ?? reapMs).unref()
+  }
+
+  close (): void {
+    clearInterval(this.#timer)
   }
 
   get size (): number {

@@ -1,6 +1,7 @@
 import t from 'tap'
 import type { Principal } from '../src/call.ts'
 import { Sessions } from '../src/sessions.ts'
+import { until } from './support/gateway.ts'
 
 const client = { name: 'c', version: '1' }
 const principal = (id: string): Principal => ({ id, name: id, roles: [], tokenId: 't', tokenKind: 'access', clientId: 'c', scopes: null, expiresAt: Infinity })
@@ -28,4 +29,14 @@ t.test('an id is good on any replica that has the key, for its principal only, u
   t.equal(here.find(id, principal('alice')), undefined)
   if (found !== undefined) here.touch(found)
   t.equal(here.find(id, principal('alice')), undefined, 'an open stream does not bring it back')
+})
+
+t.test('a session that nobody uses is forgotten without anybody asking for it, and comes back when it is used', async (t) => {
+  const gone: string[] = []
+  const sessions = new Sessions(key, { idleMs: 50, reapMs: 20, onIdle: ({ id }) => gone.push(id) })
+  t.teardown(() => sessions.close())
+  const { id } = sessions.create(principal('alice'), '2025-11-25', client)
+  await until(() => sessions.size === 0)
+  t.same(gone, [id], 'and what it left behind can be put away')
+  t.match(sessions.find(id, principal('alice')), { id, client })
 })

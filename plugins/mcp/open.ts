@@ -1,10 +1,12 @@
 import type { ServerResponse } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Principal } from '../../src/call.ts'
 import { Refusal } from '../../src/errors.ts'
 import type { Entry } from '../../src/ledger/entry.ts'
 import { event, streamHeaders } from '../../src/protocol/sse.ts'
 import type { Session } from '../../src/sessions.ts'
 import type { Gate } from './gate.ts'
+import { letGo } from './let-go.ts'
 
 /** Bytes that may wait for a slow reader; what is beyond is dropped, and a reader that stays there is hung up on. */
 const maxBuffered = 1024 * 1024
@@ -25,6 +27,8 @@ export function open (gate: Gate): (request: FastifyRequest, reply: FastifyReply
     const session = sessionOf(gate, request)
     const accept = request.headers.accept ?? '*/*'
     if (!accept.includes('text/event-stream') && !accept.includes('*/*')) throw new Refusal('PORTCULLIS_NOT_ACCEPTABLE', { message: 'A GET opens an event stream: accept text/event-stream.' })
+    const { upstream } = request.params as { upstream?: string }
+    mustReach(gate, request.principal, upstream)
     const { 'last-event-id': lastEventId } = request.headers
     const kept = typeof lastEventId === 'string' ? gate.replays.find(session, lastEventId) : undefined
     if (kept === undefined) gate.streams.ofSession(session)?.end()
@@ -36,7 +40,6 @@ export function open (gate: Gate): (request: FastifyRequest, reply: FastifyReply
     raw.writeHead(200, [...streamHeaders])
     raw.flushHeaders()
     if (kept !== undefined) return kept.replay.resume(kept.after, { write: (text) => writeOrCut(raw, text), end: () => { raw.end() } })
-    const { upstream } = request.params as { upstream?: string }
     const remove = gate.streams.add({
       principal: request.principal,
       authorization: request.headers.authorization,
@@ -58,17 +61,23 @@ export function open (gate: Gate): (request: FastifyRequest, reply: FastifyReply
   }
 }
 
-/** DELETE: the client ends its session, and with it what was started for it alone. */
+/** DELETE: the client ends its session, and with it whatever it began. */
 export function close (gate: Gate): (request: FastifyRequest, reply: FastifyReply) => void {
   return (request, reply) => {
     const session = sessionOf(gate, request)
     gate.ledger.append(sessionEntry(gate, request, session))
     const ended = gate.endedSessions.end(session)
     gate.streams.ofSession(session)?.end()
+    letGo(gate, session)
     gate.replays.endSession(session)
-    gate.supervisor.endSession(request.principal.id, session.id).catch((error: unknown) => gate.log.error({ err: error }, 'instances of a session could not be ended'))
     void ended.then(() => reply.code(204).send())
   }
+}
+
+/** Where nothing is that the principal may know of, there is nothing to listen to. @throws Refusal PORTCULLIS_NOT_FOUND */
+export function mustReach ({ config, policy }: Pick<Gate, 'config' | 'policy'>, principal: Principal, upstream: string | undefined): void {
+  if (upstream === undefined || (config.upstreams.has(upstream) && policy.reaches(principal, upstream))) return
+  throw new Refusal('PORTCULLIS_NOT_FOUND', { message: `There is no upstream "${upstream.slice(0, 64)}" here.` })
 }
 
 /** A reader that does not read is cut off: it can come back for the rest, and nobody's memory fills meanwhile. */

@@ -6,7 +6,8 @@ import { event } from '../../src/protocol/sse.ts'
 import { parseStrict } from '../../src/protocol/strict-json.ts'
 import { arrivalOf, messagesOf, walk } from './exchange.ts'
 import type { Gate, Step } from './gate.ts'
-import { maxStreams, sessionEntry } from './open.ts'
+import { letGo } from './let-go.ts'
+import { maxStreams, mustReach, sessionEntry } from './open.ts'
 import { SseConnection, SseReply } from './sse-connection.ts'
 
 type Handler = (request: FastifyRequest, reply: FastifyReply) => void
@@ -24,7 +25,7 @@ export function sse (gate: Gate, pipeline: readonly Step[]): { open: Handler, me
     const accept = request.headers.accept ?? '*/*'
     const { upstream } = request.params as { upstream?: string }
     if (!accept.includes('text/event-stream') && !accept.includes('*/*')) throw new Refusal('PORTCULLIS_NOT_ACCEPTABLE', { message: 'A GET opens an event stream: accept text/event-stream.' })
-    if (upstream !== undefined && !(gate.config.upstreams.has(upstream) && gate.policy.reaches(principal, upstream))) throw new Refusal('PORTCULLIS_NOT_FOUND', { message: `There is no upstream "${upstream.slice(0, 64)}" here.` })
+    mustReach(gate, principal, upstream)
     if (gate.streams.countOf(principal) >= maxStreams) throw new Refusal('PORTCULLIS_OVERLOADED', { message: `You have ${maxStreams} streams open already. Close one.` })
     gate.ledger.append(sessionEntry(gate, request, undefined))
     reply.hijack()
@@ -85,7 +86,7 @@ export function sse (gate: Gate, pipeline: readonly Step[]): { open: Handler, me
     const session = sessionOf(connection)
     if (session === undefined) return
     void gate.endedSessions.end(session)
-    gate.supervisor.endSession(session.principalId, session.id).catch((error: unknown) => gate.log.error({ err: error }, 'instances of a session could not be ended'))
+    letGo(gate, session)
   }
 }
 

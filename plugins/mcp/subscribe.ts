@@ -12,7 +12,7 @@ const done: Answered = { kind: 'result', text: '{}', toolError: false }
 export async function subscribe (gate: Gate, call: Call): Promise<Answered> {
   const { instance, uri } = await subscribable(gate, call)
   const answered = instance.era === 'legacy' ? await relay(gate, call) : await listenTo(instance, uri)
-  if (answered.kind === 'result') call.session?.subscriptions.add(uri)
+  if (answered.kind === 'result') call.session?.subscriptions.set(uri, instance.upstream)
   return answered
 }
 

@@ -12,14 +12,14 @@ export async function watch (instance: Instance, uri: string): Promise<boolean> 
 }
 
 /** Somebody lost interest: the upstream is told when nobody is left who wants to know. */
-export function unwatch (gate: Gate, principalId: string, instance: Instance, uri: string): void {
+export function unwatch (gate: Pick<Gate, 'sessions' | 'streams'>, principalId: string, instance: Instance, uri: string): void {
   if (isWatched(gate, principalId, instance, uri)) return
   if (instance.listening !== undefined) return instance.listening.remove(uri)
   instance.request('resources/unsubscribe', () => JSON.stringify({ uri }), { answer () {}, fail () {} })
 }
 
 /** A shared instance has the interests of everybody. */
-export function isWatched ({ sessions, streams }: Gate, principalId: string, { owner }: Instance, uri: string): boolean {
+export function isWatched ({ sessions, streams }: Pick<Gate, 'sessions' | 'streams'>, principalId: string, { owner }: Instance, uri: string): boolean {
   const those = owner === '*' ? sessions.all() : sessions.of(principalId)
   return [...those].some(({ subscriptions }) => subscriptions.has(uri)) || streams.watches(owner === '*' ? undefined : principalId, uri)
 }

@@ -4,6 +4,7 @@ import t from 'tap'
 import type { Test } from 'tap'
 import { fixture, fixtures, startGateway, until } from '../support/gateway.ts'
 import type { TestGateway } from '../support/gateway.ts'
+import { openSession, read, rpc, tool } from '../support/wire.ts'
 
 const envelope = { 'io.modelcontextprotocol/protocolVersion': '2026-07-28', 'io.modelcontextprotocol/clientCapabilities': {} }
 
@@ -89,6 +90,24 @@ t.test('66: a session-era client subscribes at a 2026-07-28 upstream, which is l
   await client.callTool({ name: 'touch', arguments: {} })
   await client.ping()
   t.same(updated, ['memo://one'])
+})
+
+t.test('26, 65: a session that is ended takes its calls and its subscriptions along', async (t) => {
+  const gateway = await start(t)
+  const token = await gateway.addUser('alice', ['user'])
+  const [ended, kept] = [await openSession(gateway, token), await openSession(gateway, token)]
+  const subscribe = async (session: Record<string, string>): Promise<number> => (await read(await gateway.post('/mcp/fixture', token, rpc('resources/subscribe', { uri: 'memo://one' }), session))).status
+  const end = async (session: Record<string, string>): Promise<number> => (await fetch(`${gateway.url}/mcp/fixture`, { method: 'DELETE', headers: { authorization: `Bearer ${token}`, ...session } })).status
+  t.same([await subscribe(ended), await subscribe(kept)], [200, 200])
+  const hanging = gateway.post('/mcp/fixture', token, tool('hang'), ended)
+  await until(() => gateway.calls().some(({ params }) => params?.['name'] === 'hang'))
+  t.equal(await end(ended), 204)
+  t.match((await read(await hanging)).body, { error: { data: { code: 'PORTCULLIS_CANCELLED' } } })
+  await until(() => about(gateway, 'notifications/cancelled') === 1)
+  t.equal(about(gateway, 'resources/unsubscribe'), 0, 'another session still wants to know')
+  t.equal(await end(kept), 204)
+  await until(() => about(gateway, 'resources/unsubscribe') === 1)
+  t.pass('the upstream was told both')
 })
 
 t.test('60: an output that is no object is wrapped for the session era, its schema and its value alike', async (t) => {

@@ -99,6 +99,8 @@ t.test('the wire, edge by edge', async (t) => {
     }
     t.equal((await get({ accept: 'text/event-stream' })).status, 400, 'without a session')
     t.equal((await get({ accept: 'application/json', ...session })).status, 406)
+    const nowhere = await fetch(`${gateway.url}/mcp/absence`, { headers: { authorization: `Bearer ${token}`, accept: 'text/event-stream', ...session }, signal: AbortSignal.timeout(5_000) })
+    t.match([nowhere.status, nowhere.status === 404 ? await nowhere.json() : {}], [404, { error: { data: { code: 'PORTCULLIS_NOT_FOUND' } } }], 'there is nothing to listen to')
     const first = await get({ accept: 'text/event-stream', ...session })
     t.equal(first.status, 200)
     t.equal(first.headers.get('content-type'), 'text/event-stream')
