@@ -3,6 +3,8 @@ import { Call } from '../../src/call.ts'
 import type { Arrival } from '../../src/call.ts'
 import { Refusal } from '../../src/errors.ts'
 import { isModernVersion } from '../../src/protocol/era.ts'
+import { isObject } from '../../src/protocol/message.ts'
+import { hasEnvelope } from '../../src/protocol/modern.ts'
 import { failure } from '../../src/protocol/reply.ts'
 import { parseStrict } from '../../src/protocol/strict-json.ts'
 import type { StrictJson } from '../../src/protocol/strict-json.ts'
@@ -85,9 +87,14 @@ function batchOf (gate: Gate, arrival: Arrival, { value, exotic }: StrictJson): 
   const session = typeof id === 'string' ? gate.sessions.find(id, arrival.principal) : undefined
   if (session?.version !== '2025-03-26') throw new Refusal('PORTCULLIS_INVALID_REQUEST', { message: 'Batches are not part of this protocol revision: send one message a request.' })
   if (elements.length === 0 || elements.length > maxBatch) throw new Refusal('PORTCULLIS_INVALID_REQUEST', { message: `A batch has 1 to ${maxBatch} messages.` })
+  if (elements.some(isModern)) throw new Refusal('PORTCULLIS_INVALID_REQUEST', { message: 'A batch cannot hold a request of 2026-07-28: send that message on its own.' })
   // Re-serialised, since the text of the whole batch says nothing about one element's numbers.
   if (exotic) throw new Refusal('PORTCULLIS_INVALID_REQUEST', { message: 'A batch cannot carry numbers beyond 15 digits or with a fraction or exponent: send that message on its own.' })
   return elements
+}
+
+function isModern (element: unknown): boolean {
+  return isObject(element) && isObject(element['params']) && hasEnvelope(element['params'])
 }
 
 function acceptsStream (accept: string | undefined): boolean {

@@ -19,7 +19,7 @@ export type Incoming =
 const noise: Incoming = { kind: 'noise' }
 
 /**
- * Reads one line. Ours are the ids that are integers; anything that is not one JSON-RPC object is noise (servers
+ * Reads one line. Ours are ids that are integers; anything that is not one JSON-RPC object is noise (servers
  * print banners). Extra members and `error: null` beside a result are tolerated, as real servers send them.
  */
 export function readIncoming (line: Buffer): Incoming {
@@ -34,9 +34,16 @@ export function readIncoming (line: Buffer): Incoming {
     return id === undefined ? { kind: 'notification', method, params: given } : { kind: 'request', id, method, params: given }
   }
   if (message['id'] === undefined) return noise
-  if (!Number.isSafeInteger(message['id'])) return { kind: 'unmatched' }
+  const id = idOf(message['id'])
+  if (id === undefined) return { kind: 'unmatched' }
   const answer = readAnswer(text, message)
-  return answer === undefined ? noise : { kind: 'answer', id: message['id'] as number, answer }
+  return answer === undefined ? noise : { kind: 'answer', id, answer }
+}
+
+/** One of our ids, also where a server made a text of it: its call would wait for nothing. */
+function idOf (given: unknown): number | undefined {
+  if (typeof given === 'string' && /^[1-9]\d{0,14}$/.test(given)) return Number(given)
+  return Number.isSafeInteger(given) ? given as number : undefined
 }
 
 function parse (text: string): unknown {

@@ -66,9 +66,10 @@ t.test('what the wire brings, edge by edge', async (t) => {
 
   await t.test('12: a batch holds messages of its own revision only', async (t) => {
     const old = await openSession(gateway, token, '2025-03-26')
-    const [one] = modernTool('secret')
-    const answers = JSON.parse((await send([one, tool('echo', { text: 'y' }, 2)], old)).text) as Wire['body'][]
-    t.ok(answers.every(({ id, error }) => id === 2 || error !== undefined), 'a 2026-07-28 element is refused')
+    const before = reached('echo')
+    const [one] = modernTool('echo', { text: 'x' })
+    t.same(code(await send([one, tool('echo', { text: 'y' }, 2)], old)), [400, -32600], 'with a 2026-07-28 element it is refused whole')
+    t.equal(reached('echo'), before, 'and nothing of it is forwarded')
     for (const version of ['2025-06-18', '2025-11-25']) t.same(code(await send([tool('echo', { text: 'x' })], await openSession(gateway, token, version))), [400, -32600], version)
   })
 
@@ -76,7 +77,7 @@ t.test('what the wire brings, edge by edge', async (t) => {
     for (const message of [{ ...rpc('ping'), id: null }, { ...rpc('ping'), id: 1.5 }, { id: 1, method: 'ping' }]) {
       const answer = await send(message, session)
       t.same(code(answer), [400, -32600])
-      if (!('jsonrpc' in message) || message.id !== 1) t.notOk('id' in answer.body && answer.body.id === null)
+      t.notOk('id' in answer.body)
     }
   })
 
