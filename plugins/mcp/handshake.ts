@@ -48,7 +48,7 @@ export async function discover (gate: Gate, call: Call): Promise<Answered> {
 }
 
 /** What is said of the server. Tasks are not bridged: they are offered where client and upstream speak of the same ones. */
-async function introductionFor (gate: Gate, call: Call): Promise<Introduction> {
+export async function introductionFor (gate: Gate, call: Call): Promise<Introduction> {
   if (call.arrival.endpoint === undefined) return { ...aggregated, capabilities: { ...aggregated.capabilities, ...mergedTasks(call.era, call.version) } }
   const { introduction, era } = await instanceOf(gate, call)
   return { ...introduction, capabilities: withTasks(introduction.capabilities, era, call.era, call.version) }

@@ -2,6 +2,9 @@ import type { Answered, Call } from '../../src/call.ts'
 import { ownResult } from '../../src/bridge/result.ts'
 import { Refusal } from '../../src/errors.ts'
 import { openCursor, sealCursor } from '../../src/protocol/cursors.ts'
+import { meta } from '../../src/protocol/era.ts'
+import { isObject } from '../../src/protocol/message.ts'
+import type { Params } from '../../src/protocol/message.ts'
 import { isListMethod, lists } from '../../src/protocol/methods.ts'
 import type { ListMethod } from '../../src/protocol/methods.ts'
 import type { Item } from '../../src/upstreams/introduction.ts'
@@ -53,9 +56,15 @@ async function page (gate: Gate, call: Call, upstream: string, method: ListMetho
 }
 
 function answer (call: Call, method: ListMethod, items: readonly Item[], rest: Readonly<Record<string, unknown>>): Answered {
-  const { ttlMs, cacheScope, resultType, ...kept } = rest
+  const { ttlMs, cacheScope, resultType, _meta, ...more } = rest
+  const kept = { ...more, _meta: call.era === 'legacy' && isObject(_meta) ? withoutServer(_meta) : _meta }
   // What is filtered for one user must never be cached for another (specification 2026-07-28, caching).
   const caching = call.era === 'modern' ? { ttlMs: ttlMs ?? 0, cacheScope: 'private' } : {}
   const shown = call.era === 'modern' ? items.map(({ execution, ...item }) => item) : items
   return { kind: 'result', text: ownResult({ ...kept, ...caching, [lists[method].member]: shown }, call.era, call.record), toolError: false }
+}
+
+/** A server of 2026-07-28 says who it is with every answer; in the session era it has said so once. */
+function withoutServer ({ [meta.serverInfo]: server, ...kept }: Params): Params {
+  return kept
 }

@@ -6,16 +6,13 @@ import { ownResult } from '../../src/bridge/result.ts'
 import { Refusal } from '../../src/errors.ts'
 import type { Instance } from '../../src/upstreams/instance.ts'
 import type { Gate } from './gate.ts'
+import { introductionFor } from './handshake.ts'
 import { watchAll } from './listen-resources.ts'
 import { maxStreams } from './open.ts'
 import { unwatch } from './watch.ts'
 
-/** What a listen may ask for here → the notification it stands for. */
-const kinds = {
-  toolsListChanged: 'notifications/tools/list_changed',
-  promptsListChanged: 'notifications/prompts/list_changed',
-  resourcesListChanged: 'notifications/resources/list_changed',
-} as const
+/** What a listen may ask for here → the capability that offers it. */
+const kinds = { toolsListChanged: 'tools', promptsListChanged: 'prompts', resourcesListChanged: 'resources' } as const
 
 /**
  * subscriptions/listen: a 2026-07-28 client's stream of news. The first message says what was honoured; the stream
@@ -27,15 +24,16 @@ export async function listen (gate: Gate, call: Call): Promise<Answered> {
   if (gate.streams.countOf(call.principal) >= maxStreams) throw new Refusal('PORTCULLIS_OVERLOADED', { message: `You have ${maxStreams} streams open already. Close one.` })
   const asked = call.params['notifications']
   if (!isObject(asked)) throw new Refusal('PORTCULLIS_INVALID_PARAMS', { message: 'params.notifications must be an object that says what to listen to.' })
-  const honoured = Object.keys(kinds).filter((kind) => asked[kind] === true) as (keyof typeof kinds)[]
+  const { capabilities } = await introductionFor(gate, call)
+  const honoured = Object.entries(kinds).filter(([kind, name]) => asked[kind] === true && isObject(capabilities[name]) && capabilities[name]['listChanged'] === true)
   const resources = await watchAll(gate, call, asked['resourceSubscriptions'])
   if (call.givenUp !== undefined) {
     release(gate, call, resources)
     throw call.givenUp
   }
   const stamp = { [meta.subscriptionId]: call.id }
-  call.reply.notify(notification('notifications/subscriptions/acknowledged', { notifications: { ...Object.fromEntries(honoured.map((kind) => [kind, true])), ...(resources.size === 0 ? {} : { resourceSubscriptions: [...resources.keys()] }) }, _meta: stamp }))
-  const wants = new Set<string>(honoured.map((kind) => kinds[kind]))
+  call.reply.notify(notification('notifications/subscriptions/acknowledged', { notifications: { ...Object.fromEntries(honoured.map(([kind]) => [kind, true])), ...(resources.size === 0 ? {} : { resourceSubscriptions: [...resources.keys()] }) }, _meta: stamp }))
+  const wants = new Set(honoured.map(([, name]) => `notifications/${name}/list_changed`))
   if (resources.size > 0) wants.add('notifications/resources/updated')
   await untilEnd(gate, call, wants, new Set(resources.keys()), stamp).finally(() => release(gate, call, resources))
   return { kind: 'result', text: ownResult({ _meta: stamp }, 'modern', call.record), toolError: false }

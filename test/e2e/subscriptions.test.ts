@@ -4,7 +4,7 @@ import t from 'tap'
 import type { Test } from 'tap'
 import { fixture, fixtures, startGateway, until } from '../support/gateway.ts'
 import type { TestGateway } from '../support/gateway.ts'
-import { openSession, read, rpc, tool } from '../support/wire.ts'
+import { modernHeaders, modernTool, openSession, read, rpc, tool } from '../support/wire.ts'
 
 const envelope = { 'io.modelcontextprotocol/protocolVersion': '2026-07-28', 'io.modelcontextprotocol/clientCapabilities': {} }
 
@@ -51,8 +51,9 @@ const about = (gateway: TestGateway, method: string): number => gateway.calls().
 t.test('64, 65: a 2026-07-28 client listens to resources of a session-era upstream, which is told once', async (t) => {
   const gateway = await start(t)
   const token = await gateway.addUser('alice', ['user'])
-  const first = await listen(t, gateway, token, '/mcp/fixture', 1, { resourceSubscriptions: ['memo://one', 'memo://two'], toolsListChanged: true })
-  t.match(first.news[0], { method: 'notifications/subscriptions/acknowledged', params: { notifications: { toolsListChanged: true, resourceSubscriptions: ['memo://one'] } } }, 'what is honoured comes first; what may not be read is not')
+  const first = await listen(t, gateway, token, '/mcp/fixture', 1, { resourceSubscriptions: ['memo://one', 'memo://two'], toolsListChanged: true, promptsListChanged: true })
+  t.equal(first.news[0]?.method, 'notifications/subscriptions/acknowledged')
+  t.same(first.news[0]?.params.notifications, { toolsListChanged: true, resourceSubscriptions: ['memo://one'] }, 'what is honoured comes first: not what may not be read, nor what the upstream never tells')
   await until(() => first.news.length > 1)
   t.match(first.news[1], { method: 'notifications/resources/updated', params: { uri: 'memo://one', _meta: { 'io.modelcontextprotocol/subscriptionId': 1 } } })
   t.notOk(gateway.calls().some(({ method, params }) => method === 'resources/subscribe' && params['uri'] === 'memo://two'), 'the upstream was not asked about what is denied')
@@ -119,6 +120,23 @@ t.test('60: an output that is no object is wrapped for the session era, its sche
     t.same((await client.listTools()).tools.find((tool) => tool.name === name)?.outputSchema, wrapped, path)
     t.match(await client.callTool({ name, arguments: {} }), { structuredContent: { result: [1, 2] }, content: [{ type: 'text', text: '[1,2]' }] }, 'which the client has checked against the schema')
   }
+})
+
+t.test('62, 73, 84: what a 2026-07-28 server says about its answers reaches its own era only, and what others added reaches everybody', async (t) => {
+  const gateway = await start(t)
+  const token = await gateway.addUser('alice', ['user'])
+  const session = await openSession(gateway, token, '2025-11-25', '/mcp/listening')
+  const old = await read(await gateway.post('/mcp/listening', token, rpc('tools/list'), session))
+  t.same(old.body.result?.['_meta'], { 'example.org/own': 1, 'portcullis/record': (old.body.result?.['_meta'] as Record<string, unknown>)['portcullis/record'] })
+  t.notMatch(old.text, /resultType|ttlMs|cacheScope/)
+  const recent = await read(await gateway.post('/mcp/listening', token, rpc('tools/list', { _meta: envelope }), modernHeaders('tools/list')))
+  t.match(recent.body.result, { resultType: 'complete', cacheScope: 'private', _meta: { 'io.modelcontextprotocol/serverInfo': { name: 'listening' }, 'example.org/own': 1 } }, 'public is not said of what was filtered')
+  const meta = { traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01', 'example.com/own': { a: 1 } }
+  await gateway.post('/mcp/listening', token, rpc('tools/call', { name: 'touch', arguments: {}, _meta: meta }), session)
+  await gateway.post('/mcp/listening', token, ...modernTool('touch', {}, meta))
+  const seen = gateway.calls().filter(({ method }) => method === 'tools/call').map(({ params }) => params['_meta'])
+  t.equal(seen.length, 2)
+  for (const given of seen) t.match(given, meta)
 })
 
 t.test('63: the log level of a 2026-07-28 request is told to a session-era upstream, and heard on that request only', async (t) => {
