@@ -13,14 +13,16 @@ import type { TestGateway } from '../support/gateway.ts'
 
 const textOf = (result: unknown): string => (result as { content: { text: string }[] }).content[0]?.text ?? ''
 
+/** How a client of the SDK shows its token on both of its ways. */
+function access (token: string): { requestInit: RequestInit, eventSourceInit: { fetch: (url: string | URL, init?: object) => Promise<Response> } } {
+  const headers = { authorization: `Bearer ${token}` }
+  return { requestInit: { headers }, eventSourceInit: { fetch: async (url, init: RequestInit = {}) => await fetch(url, { ...init, headers: { ...init.headers as Record<string, string>, ...headers } }) } }
+}
+
 /** A client of SDK 1.10, which knows HTTP+SSE and nothing newer here. */
 async function oldClient (t: Test, gateway: TestGateway, path: string, token: string): Promise<Client> {
   const client = new Client({ name: 'old', version: '1.10.2' }, { capabilities: {} })
-  const headers = { authorization: `Bearer ${token}` }
-  await client.connect(new SSEClientTransport(new URL(gateway.url + path), {
-    requestInit: { headers },
-    eventSourceInit: { fetch: async (url, init) => await fetch(url, { ...init, headers: { ...init?.headers, ...headers } } as RequestInit) },
-  }))
+  await client.connect(new SSEClientTransport(new URL(gateway.url + path), access(token)))
   t.teardown(() => client.close())
   return client
 }
@@ -41,6 +43,15 @@ async function openStream (t: Test, gateway: TestGateway, path: string, token: s
 }
 
 const initialize = { jsonrpc: '2.0', id: 0, method: 'initialize', params: { protocolVersion: '2024-11-05', capabilities: {}, clientInfo: { name: 'raw', version: '1' } } }
+
+/** A stream on which a session has begun, and where its messages go. */
+async function openSession (t: Test, gateway: TestGateway, token: string): Promise<{ stream: Stream, path: string }> {
+  const stream = await openStream(t, gateway, '/sse/fixture', token)
+  const path = `/sse/${stream.post}`
+  await gateway.post(path, token, initialize)
+  await until(() => stream.events().includes('"id":0,"result"'), 20_000)
+  return { stream, path }
+}
 
 t.test('35: a client of 2024-11-05 uses what all others use, on the same pipeline', async (t) => {
   const gateway = await startGateway(t)
@@ -94,10 +105,7 @@ t.test('35: the address for messages is unguessable, relative, and of its own pr
 t.test('35: who hangs up wants nothing any more: its calls are cancelled, its session is over', async (t) => {
   const gateway = await startGateway(t)
   const token = await gateway.addUser('alice', ['user'])
-  const stream = await openStream(t, gateway, '/sse/fixture', token)
-  const path = `/sse/${stream.post}`
-  await gateway.post(path, token, initialize)
-  await until(() => stream.events().includes('"id":0,"result"'), 20_000)
+  const { stream, path } = await openSession(t, gateway, token)
   await gateway.post(path, token, { jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: 'hang', arguments: {} } })
   await until(() => gateway.calls().some(({ params }) => params?.['name'] === 'hang'))
   stream.close()
@@ -109,10 +117,9 @@ t.test('35: who hangs up wants nothing any more: its calls are cancelled, its se
 t.test('an upstream\'s question reaches a client on its stream', async (t) => {
   const gateway = await startGateway(t, { yaml: { upstreams: { curious: { command: ['node', join(fixtures, 'curious.mjs')] } }, roles: { user: { allow: ['curious/*'] } } } })
   const token = await gateway.addUser('alice', ['user'])
-  const headers = { authorization: `Bearer ${token}` }
   const client = new AskedClient({ name: 'v1', version: '1.0.0' }, { capabilities: { elicitation: {} } })
   client.setRequestHandler(ElicitRequestSchema, () => ({ action: 'accept' as const, content: { colour: 'green' } }))
-  await client.connect(new AskedTransport(new URL(`${gateway.url}/sse/curious`), { requestInit: { headers }, eventSourceInit: { fetch: async (url, init) => await fetch(url, { ...init, headers: { ...init?.headers, ...headers } } as RequestInit) } }) as Transport)
+  await client.connect(new AskedTransport(new URL(`${gateway.url}/sse/curious`), access(token)) as Transport)
   t.teardown(() => client.close())
   t.match(textOf(await client.callTool({ name: 'paint', arguments: { what: 'wall' } })), /wall is green/)
 })
@@ -120,10 +127,7 @@ t.test('an upstream\'s question reaches a client on its stream', async (t) => {
 t.test('36: a shutdown lets calls finish on the stream, and then ends it', async (t) => {
   const gateway = await startGateway(t)
   const token = await gateway.addUser('alice', ['user'])
-  const stream = await openStream(t, gateway, '/sse/fixture', token)
-  const path = `/sse/${stream.post}`
-  await gateway.post(path, token, initialize)
-  await until(() => stream.events().includes('"id":0,"result"'), 20_000)
+  const { stream, path } = await openSession(t, gateway, token)
   await gateway.post(path, token, { jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: 'sleep', arguments: { ms: 1000 } } })
   await until(() => gateway.calls().some(({ params }) => params?.['name'] === 'sleep'))
   await gateway.gateway.close(20_000)
