@@ -90,6 +90,23 @@ t.test('36: a shutdown ends a listen with its result', async (t) => {
   t.match(messages.at(-1), { id: 'l-1', result: { resultType: 'complete', _meta: { 'io.modelcontextprotocol/subscriptionId': 'l-1' } } })
 })
 
+t.test('36: a call that a shutdown does not wait for ends with an answer, in either era and shape', async (t) => {
+  const folder = t.testdir()
+  const gateway = await startGateway(t, { folder, yaml: { upstreams: { fixture: fixture({ shared: join(folder, 'shared'), timeouts: { call: '60s' } }) }, roles: { user: { allow: ['*/*'] } } } })
+  const token = await gateway.addUser('alice', ['user'])
+  const session = await openSession(gateway, token)
+  const hanging = (): number => gateway.calls().filter(({ params }) => params?.['name'] === 'hang').length
+  const calls = {
+    'a stream': gateway.post('/mcp/fixture', token, tool('hang'), { ...session }),
+    'a body': gateway.post('/mcp/fixture', token, tool('hang'), { ...session, accept: 'application/json' }),
+    'a body of 2026-07-28': gateway.post('/mcp/fixture', token, ...modernTool('hang')),
+  }
+  await calls['a stream'] // its head is here once it has become one
+  await until(() => hanging() === 3)
+  await gateway.gateway.close(0)
+  for (const [shape, sent] of Object.entries(calls)) t.match((await read(await sent)).body, { result: { isError: true, content: [{ text: /stopped before it answered/ }] } }, shape)
+})
+
 t.test('61: a result of a 2026-07-28 server that does not say its type is complete', async (t) => {
   const gateway = await startGateway(t, { yaml: { upstreams: { terse: { command: ['node', '-e', terse] } }, roles: { user: { allow: ['*/*'] } } } })
   const token = await gateway.addUser('alice', ['user'])
