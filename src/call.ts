@@ -115,6 +115,8 @@ export class Call {
   /** An intent record of this call is durable: whatever happens now needs an outcome record. */
   intended = false
   settled = false
+  /** It went on although the ledger could not take its intent, and was counted. */
+  unrecorded = false
   /** What the record keeps of the payloads, sealed. */
   capture: Capture | undefined = undefined
   /** Where it stands among those under way, -1 when it doesn't. Belongs to the roster of those. */

@@ -7,9 +7,15 @@ import type { Entry } from '../../src/ledger/entry.ts'
 import { isObject } from '../../src/protocol/message.ts'
 import { contentOf } from './content.ts'
 import type { Gate, Step } from './gate.ts'
+import { exempting } from './unrecorded.ts'
 
-/** record: the intent is durable before anything is forwarded. No record, no call. */
-export function record (gate: Pick<Gate, 'ledger' | 'guards' | 'config' | 'captures'>): Step {
+/** record: the intent is durable before anything is forwarded. No record, no call; what the operator exempts from that is in unrecorded.ts. */
+export function record (gate: Pick<Gate, 'ledger' | 'guards' | 'config' | 'captures' | 'metrics'>): Step {
+  const step = recordOrRefuse(gate)
+  return gate.config.audit.onFailure.allow.length === 0 ? step : exempting(gate, step)
+}
+
+function recordOrRefuse (gate: Pick<Gate, 'ledger' | 'guards' | 'config' | 'captures'>): Step {
   return (call) => {
     if (call.spec?.unrecorded === true || call.message.kind === 'response') return
     if (call.message.kind === 'notification') return gate.ledger.append(entryOf(gate, call, { kind: 'notification', outcome: 'ok' }))

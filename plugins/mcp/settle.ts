@@ -79,10 +79,10 @@ function count (gate: Gate, call: Call, outcome: Outcome, durationMs: number): v
   gate.metrics.callEnded(known ? target.upstream : undefined, known ? tool : undefined, counted[outcome], durationMs / 1000, call.intended ? call.upstreamMs / 1000 : undefined)
 }
 
-/** A call with an intent gets its outcome; one that was refused before gets a single record that says everything. */
+/** A call with an intent gets its outcome; one that was refused before gets a single record that says everything; one that went on without a record was counted. */
 function entryFor (gate: Gate, call: Call, outcome: Outcome, why: Refusal | string | undefined, durationMs: number, bytesOut: number): Entry | undefined {
   const code = why instanceof Refusal ? why.code : why
   if (call.intended) return { kind: 'outcome', record: call.record, outcome, code, durationMs, bytesOut, digest: call.capture?.outcome?.digest, sealed: call.capture?.outcome?.sealed }
-  if (!(why instanceof Refusal)) return undefined
+  if (call.unrecorded || !(why instanceof Refusal)) return undefined
   return entryOf(gate, call, { kind: 'refusal', decision: 'deny', rule: why.rule, outcome, code, durationMs, bytesOut })
 }

@@ -2,6 +2,8 @@ import { readFileSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { chainRows } from '../../db/chain-rows.ts'
+import { recordedGaps } from '../../db/recorded-gaps.ts'
+import type { RecordedGap } from '../../db/recorded-gaps.ts'
 import { readAnchor } from '../ledger/anchor.ts'
 import { signerOf } from '../ledger/checkpoint.ts'
 import { linesOf, readCheckpointFiles } from '../ledger/checkpoint-file.ts'
@@ -40,14 +42,23 @@ export async function auditVerify ({ database, out, config }: VerifyCommand, { s
   const gaps = archive.length === 0 ? [] : findGaps(await chainRows(database.db), archives)
   const findings = [...verified.findings, ...archives.flatMap(({ finding }) => finding ?? []), ...gaps]
   const { chains, records, checkpoints, unsigned } = verified
-  if (json === true) out(`${JSON.stringify({ intact: findings.length === 0, ...verified, archives: archives.map(({ file, records }) => ({ file, records })), findings })}\n`)
+  const unrecorded = await recordedGaps(database.db)
+  if (json === true) out(`${JSON.stringify({ intact: findings.length === 0, ...verified, unrecorded, archives: archives.map(({ file, records }) => ({ file, records })), findings })}\n`)
   else {
     for (const { flaw, chain, node, text } of findings) out(`${flaw.toUpperCase()}  ${printable(node)} ${printable(chain)}\n    ${printable(text)}\n`)
     out(`${findings.length === 0 ? 'Intact' : 'NOT INTACT'}: ${records} records of ${chains} chains were read, ${checkpoints} signatures compared.\n`)
     if (archive.length > 0) out(archiveLine(archives))
+    for (const gap of unrecorded) out(gapLine(gap))
     if (unsigned > 0) out(`${unsigned} of the newest records are not signed yet.\n`)
   }
   return findings.length === 0 ? 0 : 1
+}
+
+/** What was allowed and is no flaw, but what an auditor has to know. */
+function gapLine ({ record, calls, since, until }: RecordedGap): string {
+  const what = calls === undefined ? 'Calls' : `${calls} ${calls === 1 ? 'call' : 'calls'}`
+  const when = since === undefined || until === undefined ? ', nobody knows when,' : ` from ${printable(since)} to ${printable(until)}`
+  return `${what} went on without a record of their own${when} as audit.on_failure allows: portcullis audit show ${printable(record)}\n`
 }
 
 /** `audit verify-archive`: needs neither a database nor a configuration. Returns the exit code: 1 when one is not as it was written. */

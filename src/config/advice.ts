@@ -17,6 +17,7 @@ const keys: readonly { path: readonly string[], sentence: string }[] = [
 
 const values: readonly { path: readonly string[], when: (value: unknown) => boolean, sentence: string }[] = [
   { path: ['limits', '*', 'calls'], when: (value) => value === 0, sentence: 'must be at least 1: a limit of 0 would refuse every call. To forbid a tool, name it in roles.<role>.deny' },
+  { path: ['audit', 'on_failure'], when: (value) => value === 'allow', sentence: 'must name the tools whose calls may go on without a record: { allow: [upstream/tool, …] }' },
 ]
 
 const sizes = ['memory', 'file_size', 'tmp', 'max_arguments', 'max_result', 'max_body', 'spool_max']

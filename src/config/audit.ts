@@ -20,7 +20,7 @@ export function readAudit (raw: RawConfig['audit'], around: Surroundings): Audit
   return {
     arguments: raw?.arguments ?? defaults.audit.arguments,
     durability: raw?.durability ?? defaults.audit.durability,
-    onFailure: 'deny',
+    onFailure: { allow: readOnFailure(raw, around) },
     redact: readRedact(raw, around),
     payloads: readPayloads(raw, around),
     sinks: readSinks(raw, around),
@@ -31,6 +31,16 @@ export function readAudit (raw: RawConfig['audit'], around: Surroundings): Audit
     retention: readRetention(raw, around),
     archive: raw?.archive === undefined ? undefined : resolve(around.directory, raw.archive),
   }
+}
+
+function readOnFailure (raw: RawConfig['audit'], { report, upstreams }: Surroundings): string[] {
+  const given = raw?.on_failure ?? defaults.audit.on_failure
+  if (given === 'deny') return []
+  return present(given.allow).map(([index, pattern]) => {
+    const problem = patternProblem(pattern, 'tool', upstreams)
+    if (problem !== undefined) report.problem(['audit', 'on_failure', 'allow', index], problem)
+    return pattern
+  })
 }
 
 const leastRetention = parseDuration('1d')

@@ -186,7 +186,8 @@ export interface GuardSpec { readonly deny: readonly DenyPattern[], readonly max
 export interface AuditSpec {
   readonly arguments: 'none' | 'digest' | 'redacted' | 'full'
   readonly durability: 'fsync' | 'os' | 'database'
-  readonly onFailure: 'deny'
+  /** Tools whose calls go on when they cannot be recorded, if they only read; none: every call is refused. */
+  readonly onFailure: { readonly allow: readonly string[] }
   /** Names and paths redacted beside the built-in names. */
   readonly redact: readonly string[]
   /** The first that matches counts; none: nothing is kept. */

@@ -165,10 +165,17 @@ const sink = mapping({
   on_lag: choice(['wait', 'deny'], 'What a sink that is behind means for calls: nothing, or that they are refused until it has caught up.', defaults.sink.on_lag),
 }, 'a mapping with url')
 
+const onFailure = Type.Union([
+  Type.Literal('deny', { description: 'Every call is refused.' }),
+  mapping({
+    allow: list(text('a pattern such as "files/read_*"'), { minItems: 1, description: 'Tools whose calls go on, counted, if the server itself says that they only read (readOnlyHint): upstream/tool, with * as a wildcard.' }),
+  }, {}, 'a mapping with allow'),
+], { title: '"deny", or { allow: [upstream/tool, …] }', default: defaults.audit.on_failure, description: 'What becomes of a call that cannot be recorded.' })
+
 const audit = mapping({}, {
   arguments: choice(['none', 'digest', 'redacted', 'full'], 'What a record keeps of the arguments of a call.', defaults.audit.arguments),
   durability: choice(['fsync', 'os', 'database'], 'When a record counts as written: on the disk, handed to the operating system, or committed in the database.', defaults.audit.durability),
-  on_failure: Type.Literal('deny', { title: '"deny"', default: 'deny', description: 'A call that cannot be recorded is refused.' }),
+  on_failure: onFailure,
   payloads: list(payload, { description: 'Of which calls arguments and results are kept, encrypted under a key of the caller\'s that can be destroyed. The first entry that matches counts.' }),
   sinks: list(sink, { description: 'Where attempts go as they happen, beside the database.' }),
   redact: list(text('the name of an argument'), { description: 'Further argument names, or paths such as $.customer.email, whose values are never recorded.' }),

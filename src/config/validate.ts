@@ -4,7 +4,7 @@ import type { ErrorObject } from 'ajv'
 import { didYouMean, nearest } from './nearest.ts'
 import { configSchema } from './schema.ts'
 import type { RawConfig } from './schema.ts'
-import { unavailableKey, unavailableValue } from './unavailable.ts'
+import { unavailableKey } from './unavailable.ts'
 import { adviceForKey, adviceForValue } from './advice.ts'
 import type { Path } from './problems.ts'
 import type { Report } from './report.ts'
@@ -52,7 +52,7 @@ function tell (error: ErrorObject, report: Report): void {
   } else if (error.keyword === 'required') {
     report.problem(path, `needs the key "${String(error.params['missingProperty'])}"`, 'key')
   } else {
-    report.problem(path, unavailableValue(path, error.data) ?? adviceForValue(path, error.data) ?? expectation(error))
+    report.problem(path, adviceForValue(path, error.data) ?? expectation(error))
   }
 }
 

@@ -39,7 +39,7 @@ function textOf ({ kind, pattern, where }: RuleSpec): string {
 /** Member by member: who adds a setting decides here whether it may be recorded. */
 function auditOf ({ sinks, anchor, ...plain }: AuditSpec): Record<keyof AuditSpec, unknown> {
   const { arguments: kept, durability, onFailure, redact: hidden, payloads, maxOutage, spoolMax, checkpointEvery, retention, archive } = plain
-  return { arguments: kept, durability, onFailure, redact: hidden, payloads, maxOutage, spoolMax, checkpointEvery, retention, archive, sinks: sinks.map(sinkOf), anchor: anchor === undefined ? undefined : hostOf(anchor) }
+  return { arguments: kept, durability, onFailure: onFailure.allow.length === 0 ? 'deny' : onFailure, redact: hidden, payloads, maxOutage, spoolMax, checkpointEvery, retention, archive, sinks: sinks.map(sinkOf), anchor: anchor === undefined ? undefined : hostOf(anchor) }
 }
 
 function sinkOf ({ url, format, maxLag, onLag }: SinkSpec): object {

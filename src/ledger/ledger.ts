@@ -11,6 +11,8 @@ import { createClock } from './clock.ts'
 import { encode } from './entry.ts'
 import type { Entry } from './entry.ts'
 import { createRecordIds } from './record-id.ts'
+import type { Unrecorded } from './gap.ts'
+import { Gaps } from './gaps.ts'
 import type { Done } from './journal.ts'
 import { openJournal } from './open-journal.ts'
 import type { Opened } from './open-journal.ts'
@@ -34,6 +36,11 @@ export interface Ledger {
   durable (done: Done): void
   /** `done` runs when everything appended so far was handed to the kernel. */
   written (done: Done): void
+  /**
+   * A call goes on although the ledger cannot take its record: it is counted, and the count becomes a record when that is
+   * possible again. `done` runs when the count cannot be lost; with an error the call must not go on.
+   */
+  passUnrecorded (call: Unrecorded, done: Done): void
   readonly status: LedgerStatus
   /** Resolves when what earlier processes left behind is in the database. */
   readonly caughtUp: Promise<void>
@@ -63,7 +70,7 @@ export interface LedgerOptions {
   readonly database: Pick<Database, 'db' | 'pool'>
   /** Address of the same database: shipping gets a thread of its own. Without it this thread ships. */
   readonly thread?: { readonly url: string }
-  readonly audit: Pick<AuditSpec, 'durability' | 'maxOutage' | 'spoolMax' | 'checkpointEvery' | 'anchor'>
+  readonly audit: Pick<AuditSpec, 'durability' | 'maxOutage' | 'spoolMax' | 'checkpointEvery' | 'anchor'> & Partial<Pick<AuditSpec, 'onFailure'>>
   /** 32 secret bytes that are not in the database: the key that signs the heads of the chains. */
   readonly seed: Buffer
   readonly log: Log
@@ -91,6 +98,7 @@ class ChainedLedger implements Ledger {
   readonly #clock = createClock()
   readonly #chain: Chain
   readonly #opened: Opened
+  readonly #gaps: Gaps
   readonly #heartbeat: NodeJS.Timeout
   #closing: Promise<void> | undefined
 
@@ -104,7 +112,17 @@ class ChainedLedger implements Ledger {
     this.#opened = openJournal(options, { data, directory, chain: this.#chain, seed, checkpointEvery: audit.checkpointEvery, anchor: audit.anchor })
     // The first record says that nothing of this chain is anywhere but in the database.
     if (audit.durability === 'database') this.append({ kind: 'gateway', record: this.newRecord(), outcome: 'ok', detail: { event: 'open', durability: audit.durability } }, { force: true })
-    this.#heartbeat = setInterval(() => this.#opened.journal.touch(), HEARTBEAT_MS).unref()
+    this.#gaps = new Gaps({
+      directory,
+      chain: this.#chain,
+      allowed: (audit.onFailure?.allow.length ?? 0) > 0,
+      durable: audit.durability !== 'os',
+      newRecord: this.newRecord,
+      log: options.log,
+      append: entry => this.append(entry, { force: true }),
+      whenDurable: done => this.durable(done),
+    })
+    this.#heartbeat = setInterval(() => this.#beat(), HEARTBEAT_MS).unref()
   }
 
   get caughtUp (): Promise<void> {
@@ -112,7 +130,10 @@ class ChainedLedger implements Ledger {
   }
 
   append (entry: Entry, options?: { readonly force?: boolean }): void {
-    if (options?.force !== true) this.#refuseIfUnavailable()
+    if (options?.force !== true) {
+      this.#refuseIfUnavailable()
+      this.#gaps.end()
+    }
     this.#opened.journal.append(encode(entry, this.#clock()))
   }
 
@@ -122,6 +143,11 @@ class ChainedLedger implements Ledger {
 
   written (done: Done): void {
     this.#opened.journal.written(done)
+  }
+
+  passUnrecorded (call: Unrecorded, done: Done): void {
+    if (this.#closing !== undefined) done(new Error('the ledger is closing'))
+    else this.#gaps.pass(call, done)
   }
 
   get status (): LedgerStatus {
@@ -170,10 +196,18 @@ class ChainedLedger implements Ledger {
     return this.#options.obstacle?.()
   }
 
+  #beat (): void {
+    this.#opened.journal.touch()
+    this.#gaps.touch()
+    if (this.#obstacle(this.#opened.shipping.facts) === undefined) this.#gaps.end()
+  }
+
   async #close (): Promise<void> {
     const { log } = this.#options
     clearInterval(this.#heartbeat)
+    this.#gaps.end()
     const failure = await this.#opened.journal.close().then(() => undefined, (error: unknown) => error)
+    this.#gaps.close()
     if (failure !== undefined) log.error({ err: failure }, 'the last records could not be written')
     const shipped = this.#opened.shipping.finish(CLOSE_MS).catch((error: unknown) => {
       log.warn({ err: error, chain: this.#chain.id }, 'the chain could not be closed')

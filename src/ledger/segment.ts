@@ -23,7 +23,7 @@ export interface Segment {
 }
 
 /** The process that writes a segment. */
-interface Owner {
+export interface Owner {
   readonly host: string
   readonly pid: number
   /** When the process started, as the kernel counts; '' where it does not say (macOS). */
@@ -35,7 +35,7 @@ const SUFFIX = '.jsonl'
 /** Creates the file for the records from number `first` on; the descriptor is open for writing, at offset `start`. */
 export function createSegment (directory: string, chain: Chain, first: number): { readonly segment: Segment, readonly descriptor: number } {
   const path = freePath(directory, chain, first)
-  const owner = { host: hostname(), pid: process.pid, started: startOf(process.pid) ?? '' }
+  const owner = ownerHere()
   const header = JSON.stringify({ portcullis: 'ledger', chain: chain.id, node: chain.node, openedAt: chain.openedAt.toISOString(), first, ...owner }) + '\n'
   const descriptor = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600)
   try {
@@ -47,6 +47,11 @@ export function createSegment (directory: string, chain: Chain, first: number): 
     rmSync(path, { force: true }) // half a header would be taken for a segment that cannot be read
     throw error
   }
+}
+
+/** This process, as its files name it. */
+export function ownerHere (): Owner {
+  return { host: hostname(), pid: process.pid, started: startOf(process.pid) ?? '' }
 }
 
 /** A segment that replaces an unreliable one of the same number sorts after it. */
@@ -103,10 +108,10 @@ export const HEARTBEAT_MS = 5_000
 const SILENCE_MS = 3 * HEARTBEAT_MS
 
 /**
- * Does the process that wrote this segment still live? On its own host that is known exactly; of a process on
+ * Does the process that wrote this file still live? On its own host that is known exactly; of a process on
  * another host (a container that shares the volume) only the heartbeat tells.
  */
-export function isOwned ({ path, chain, owner }: Segment): boolean {
+export function isOwned ({ path, chain, owner }: Pick<Segment, 'path' | 'owner'> & { readonly chain: Pick<Chain, 'id'> }): boolean {
   if (owner.host === hostname() && owner.started !== '') {
     if (owner.pid === process.pid && isMainThread) return ownedHere.has(chain.id)
     // A container is process 1 again after a restart. Which ledgers are open is known to the main thread only.

@@ -14,6 +14,7 @@ export const counters = {
   dropped: { name: 'portcullis_dropped_messages_total', help: 'Messages of an upstream that nobody could be given.', labels: ['upstream', 'reason'] },
   egress: { name: 'portcullis_egress_total', help: 'Connections that upstreams asked for, allowed or denied.', labels: ['upstream', 'result'] },
   stderr: { name: 'portcullis_stderr_lines_total', help: 'Lines of standard error of upstreams that went to the log, by level.', labels: ['upstream', 'level'] },
+  unrecorded: { name: 'portcullis_unrecorded_calls_total', help: 'Calls that went on without a record of their own, because audit.on_failure names their tool.', labels: ['upstream'] },
   appendFailures: { name: 'portcullis_ledger_append_failures_total', help: 'Records the audit log could not take; the call was refused.', labels: [] },
 } as const satisfies Record<string, Definition<string>>
 

@@ -48,6 +48,7 @@ export interface Metrics {
   egress (upstream: string, result: 'allowed' | 'denied'): void
   stderr (upstream: string, level: string): void
   appendFailure (): void
+  unrecorded (upstream: string): void
   /** Says where the gauges are read; several calls add up. */
   watch (sources: Partial<Sources>): void
 }
@@ -68,6 +69,7 @@ export function createMetrics ({ version, config = '', process: own = true }: Me
   const dropped = family(counters.dropped)
   const egress = family(counters.egress)
   const stderr = family(counters.stderr)
+  const unrecorded = family(counters.unrecorded)
   const appendFailures = family<string>(counters.appendFailures).labels()
   registerSources(registry, () => sources)
   registerBuild(registry, { version, config, node: process.version })
@@ -87,6 +89,7 @@ export function createMetrics ({ version, config = '', process: own = true }: Me
     egress: (upstream, result) => { egress.labels(upstream, result).value++ },
     stderr: (upstream, level) => { stderr.labels(upstream, level).value++ },
     appendFailure: () => { appendFailures.value++ },
+    unrecorded: upstream => { unrecorded.labels(upstream).value++ },
     watch: added => { Object.assign(sources, added) },
   }
 }

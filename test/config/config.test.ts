@@ -54,7 +54,7 @@ test('one upstream is a whole configuration: everything else has a default', asy
     instances: { total: 500, perUpstream: 500, perUser: 64 },
     health: { every: 30_000, probe: true, required: [] },
     packages: { npm: undefined, pypi: undefined, hosts: [], private: [] },
-    audit: { arguments: 'redacted', durability: 'fsync', onFailure: 'deny', redact: [], payloads: [], sinks: [], maxOutage: 5000, spoolMax: 268435456, checkpointEvery: 60_000, anchor: undefined },
+    audit: { arguments: 'redacted', durability: 'fsync', onFailure: { allow: [] }, redact: [], payloads: [], sinks: [], maxOutage: 5000, spoolMax: 268435456, checkpointEvery: 60_000, anchor: undefined },
   })
   t.same(config.upstreams.get('a'), {
     name: 'a',
@@ -98,7 +98,7 @@ limits:
   - { calls: 5, per: minute }
   - { tool: files/write_*, calls: 9, per: 30s, by: [user, address] }
 guards: { defaults: false, deny: [{ name: n, pattern: '\\bx\\b', tool: files/* }], max_arguments: 2KiB, max_result: 3KiB }
-audit: { arguments: digest, durability: os, on_failure: deny, redact: [pin, $.customer.email], payloads: [{ tool: files/*, keep: full, max: 1KiB }], sinks: [{ url: "https://siem.example.com/in", format: ocsf, token_file: siem.token, max_lag: 1h, on_lag: deny }], max_outage: 1m, spool_max: 1GiB, checkpoint_every: 5m, anchor: "https://anchor.example.com/heads" }
+audit: { arguments: digest, durability: os, on_failure: { allow: [files/read_*] }, redact: [pin, $.customer.email], payloads: [{ tool: files/*, keep: full, max: 1KiB }], sinks: [{ url: "https://siem.example.com/in", format: ocsf, token_file: siem.token, max_lag: 1h, on_lag: deny }], max_outage: 1m, spool_max: 1GiB, checkpoint_every: 5m, anchor: "https://anchor.example.com/heads" }
 server: { hosts: [MCP.example.com, "b.example:8443"], origins: [https://app.example.com], max_body: 1MiB }
 `, { MODE: 'fast' })
   t.same(config.upstreams.get('files'), {
@@ -136,7 +136,7 @@ server: { hosts: [MCP.example.com, "b.example:8443"], origins: [https://app.exam
     { calls: 9, per: 30000, by: ['user', 'address'], tool: 'files/write_*', line: 22, name: '9 per 30s by user, address on files/write_*' },
   ])
   t.same(config.guards, { deny: [{ name: 'n', pattern: '\\bx\\b', in: 'arguments', tool: 'files/*', line: 23 }], maxArguments: 2048, maxResult: 3072 })
-  t.same(config.audit, { arguments: 'digest', durability: 'os', onFailure: 'deny', redact: ['pin', '$.customer.email'], payloads: [{ keep: 'full', tool: 'files/*', max: 1024 }], sinks: [{ url: 'https://siem.example.com/in', format: 'ocsf', tokenFile: join(t.testdirName, 'siem.token'), maxLag: 3_600_000, onLag: 'deny' }], maxOutage: 60000, spoolMax: 1073741824, checkpointEvery: 300_000, anchor: 'https://anchor.example.com/heads' })
+  t.same(config.audit, { arguments: 'digest', durability: 'os', onFailure: { allow: ['files/read_*'] }, redact: ['pin', '$.customer.email'], payloads: [{ keep: 'full', tool: 'files/*', max: 1024 }], sinks: [{ url: 'https://siem.example.com/in', format: 'ocsf', tokenFile: join(t.testdirName, 'siem.token'), maxLag: 3_600_000, onLag: 'deny' }], maxOutage: 60000, spoolMax: 1073741824, checkpointEvery: 300_000, anchor: 'https://anchor.example.com/heads' })
   t.match(config.server, { hosts: ['mcp.example.com', 'b.example:8443'], origins: ['https://app.example.com'], maxBody: 1048576 })
 })
 

@@ -214,7 +214,16 @@ test('deny patterns that cannot be compiled, or would refuse everything, are ref
 test('what this version does not do is refused by name, never accepted and ignored', async (t) => {
   expectOne(t, {
     'secret detection': ['…guards: { secrets: redact }', '2:11 guards: secret detection is not available in this version'],
-    'calls without a record': ['…audit: { on_failure: allow }', '2:22 audit.on_failure: calls that cannot be recorded are always refused in this version'],
+  })
+})
+
+test('which calls may go on without a record is said tool by tool', async (t) => {
+  expectOne(t, {
+    'all of them': ['…audit: { on_failure: allow }', '2:22 audit.on_failure: must name the tools whose calls may go on without a record: { allow: [upstream/tool, …] }'],
+    'something else': ['…audit: { on_failure: ignore }', '2:22 audit.on_failure: must be "deny", or { allow: [upstream/tool, …] }, got "ignore"'],
+    'none of them': ['…audit: { on_failure: { allow: [] } }', '2:31 audit.on_failure.allow: must be a list with at least one entry'],
+    'an unknown upstream': ['…audit: { on_failure: { allow: [fils/read] } }', '2:32 audit.on_failure.allow[0]: the pattern "fils/read" names the upstream "fils"'],
+    'a name alone': ['…audit: { on_failure: { allow: [read_file] } }', '2:32 audit.on_failure.allow[0]: the pattern "read_file" matches nothing'],
   })
 })
 
