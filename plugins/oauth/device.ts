@@ -10,7 +10,7 @@ export function devicePages (pages: Pages) {
       ctx.body = pages.device({
         title: 'Connect a device',
         text: 'Type the code that your device or terminal shows.',
-        form: labelled(form),
+        form: labelled(form, error !== undefined),
         formId: 'op.deviceInputForm',
         code: undefined,
         ...(error !== undefined && { error: explain(error) }),
@@ -37,8 +37,8 @@ export function devicePages (pages: Pages) {
 }
 
 /** The field comes without a label, and with a handler that the content security policy forbids. */
-function labelled (form: string): string {
-  return form.replace(/ onfocus="[^"]*"/, '').replace('type="text" name="user_code"', 'id="user_code" type="text" name="user_code" autocapitalize="characters" spellcheck="false"')
+function labelled (form: string, isRefused: boolean): string {
+  return form.replace(/ onfocus="[^"]*"/, '').replace('type="text" name="user_code"', 'id="user_code" type="text" name="user_code" autocapitalize="characters" spellcheck="false"' + (isRefused ? ' aria-invalid="true" aria-describedby="fault"' : ''))
     .replace('<input\n', '<label for="user_code">Code</label><input\n').replace(' placeholder="Enter code"', '')
 }
 

@@ -9,6 +9,14 @@ export const ROUTES = {
   code_verification: '/oauth/device',
 } as const
 
+/** What stands for the grant in a token that a program got for itself: all of them share it. */
+export const NO_GRANT = 'client:'
+
+/** The cookie of whoever stays logged in on the login page. A name with __Host- is refused by browsers without TLS, and over TLS keeps other hosts from setting it. */
+export function loginCookie (publicUrl: string): string {
+  return publicUrl.startsWith('https:') ? '__Host-portcullis' : 'portcullis'
+}
+
 const MINUTE = 60
 const DAY = 86_400
 

@@ -62,6 +62,8 @@ export interface MessagePage {
   readonly title: string
   readonly text: string
   readonly hint?: string
+  /** What is wrong in the words of the protocol: for the maker of the app, not for the person. */
+  readonly detail?: string
 }
 
 export interface AccountLoginPage {
@@ -119,6 +121,6 @@ export function uiFolder (): string {
 /** Reads every template once, so that one that cannot be parsed fails the start and not a login. */
 export function openPages (): Pages {
   const eta = new Eta({ views: uiFolder(), cache: true, autoEscape: true })
-  const page = <Values extends object>(name: string) => (values: Values): string => eta.render(`./${name}`, { error: undefined, hint: undefined, username: undefined, ...values })
+  const page = <Values extends object>(name: string) => (values: Values): string => eta.render(`./${name}`, { error: undefined, hint: undefined, detail: undefined, username: undefined, ...values })
   return { login: page<LoginPage>('login'), consent: page<ConsentPage>('consent'), device: page<DevicePage>('device'), message: page<MessagePage>('message'), accountLogin: page<AccountLoginPage>('account-login'), account: page<AccountPage>('account') }
 }

@@ -16,7 +16,7 @@ import { clientChanges, clientFault } from '../../src/oauth/client-rules.ts'
 import { adapters, GRANT, hashSecret } from './adapter.ts'
 import { devicePages } from './device.ts'
 import { clientDocuments } from './documents.ts'
-import { LIFE, ROUTES } from './facts.ts'
+import { LIFE, loginCookie, NO_GRANT, ROUTES } from './facts.ts'
 import { errors, interactionPolicy, Provider } from './library.ts'
 import type { Pages } from './pages.ts'
 
@@ -55,8 +55,7 @@ function configuration ({ identity, db, publicUrl, audit, pages, vouched, spec }
     routes: { ...ROUTES },
     cookies: {
       keys: [identity.deriveKey('oauth cookies').toString('base64url')],
-      // A name with __Host- is refused by browsers without TLS, and over TLS keeps other hosts from setting it.
-      names: { session: secure ? '__Host-portcullis' : 'portcullis', interaction: 'portcullis_interaction', resume: 'portcullis_resume' },
+      names: { session: loginCookie(publicUrl), interaction: 'portcullis_interaction', resume: 'portcullis_resume' },
       long: cookie,
       short: cookie,
     },
@@ -80,7 +79,7 @@ function configuration ({ identity, db, publicUrl, audit, pages, vouched, spec }
       const { owner, grant } = await ownerOf(db, token)
       const tv = owner === undefined ? undefined : await reach(async () => await tokenVersionUnder(db, owner, grant === undefined ? undefined : { kind: GRANT, id: grant }))
       if (tv === undefined) throw new errors.InvalidGrant('the login has ended')
-      return { gid: grant ?? `client:${String(token.clientId)}`, tv }
+      return { gid: grant ?? NO_GRANT + String(token.clientId), tv }
     },
     formats: {
       customizers: {
@@ -95,9 +94,9 @@ function configuration ({ identity, db, publicUrl, audit, pages, vouched, spec }
     },
     extraClientMetadata: { properties: ['portcullis_vouched'], validator: (_ctx, _key, _value, metadata) => { admit(metadata, vouched) } },
     interactions: { policy: prompts(), url: async (_ctx, interaction) => await Promise.resolve(`/interaction/${interaction.uid}`) },
-    renderError: (ctx, out) => {
+    renderError: (ctx, out, error) => {
       ctx.type = 'html'
-      ctx.body = pages.message({ title: 'This does not work', text: out.error_description ?? out.error, hint: 'Go back to your app and connect again.' })
+      ctx.body = pages.message({ title: 'This does not work', text: failure(error), hint: 'Go back to your app and connect again.', detail: out.error_description ?? out.error })
     },
     ttl: {
       AccessToken: LIFE.access,
@@ -139,6 +138,13 @@ async function ownerOf (db: Database['db'], token: AccessToken | ClientCredentia
   if ('accountId' in token) return { owner: token.accountId, grant: token.grantId }
   const client = await reach(async () => await findClient(db, String(token.clientId)))
   return { owner: client?.userId ?? undefined, grant: undefined }
+}
+
+/** For the person, who can do nothing about what an app did wrong; that is told to its maker, below. */
+function failure (error: Error): string {
+  if (error instanceof errors.SessionNotFound) return 'This login has expired, or belongs to another browser.'
+  const isOurs = !(error instanceof errors.OIDCProviderError) || error.statusCode >= 500
+  return isOurs ? 'Something is broken here.' : 'Your app sent you here with a request that cannot be followed. Nothing was given to it.'
 }
 
 function now (): number {
