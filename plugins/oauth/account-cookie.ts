@@ -23,11 +23,7 @@ export function openAccountCookie (key: Buffer, publicUrl: string): AccountCooki
   // A name with __Host- is refused by browsers without TLS, and over TLS keeps other hosts from setting it.
   const name = secure ? '__Host-portcullis-account' : 'portcullis-account'
 
-  function read (request: FastifyRequest): string | undefined {
-    const pair = request.headers.cookie?.split(/; */).find((text) => text.startsWith(`${name}=`))
-    const value = pair?.slice(name.length + 1)
-    return value !== undefined && /^[\w-]{43}$/.test(value) ? value : undefined
-  }
+  const read = (request: FastifyRequest): string | undefined => readCookie(request, name)
 
   function write (reply: FastifyReply, value: string): void {
     void reply.header('set-cookie', `${name}=${value}; Path=/; Max-Age=${ACCOUNT_LIFE / 1000}; HttpOnly; SameSite=Lax${secure ? '; Secure' : ''}`)
@@ -54,4 +50,11 @@ export function openAccountCookie (key: Buffer, publicUrl: string): AccountCooki
       return given.length === wanted.length && timingSafeEqual(given, wanted)
     },
   }
+}
+
+/** The cookie of this name, when it holds a secret of the size of ours. */
+export function readCookie (request: FastifyRequest, name: string): string | undefined {
+  const pair = request.headers.cookie?.split(/; */).find((text) => text.startsWith(`${name}=`))
+  const value = pair?.slice(name.length + 1)
+  return value !== undefined && /^[\w-]{43}$/.test(value) ? value : undefined
 }

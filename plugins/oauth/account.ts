@@ -4,8 +4,9 @@ import type { UpstreamSpec } from '../../src/config/config.ts'
 import { Refusal } from '../../src/errors.ts'
 import type { Account } from '../../src/identity/account.ts'
 import type { Identity } from '../../src/identity/identity.ts'
-import { openAccountCookie } from './account-cookie.ts'
+import { openAccountCookie, readCookie } from './account-cookie.ts'
 import { accountPage, lifetimesFor } from './account-page.ts'
+import { loginCookie } from './facts.ts'
 import { answerIn, buttons } from './federated.ts'
 import { LOGINS } from './interaction.ts'
 import type { AccountPage, Pages } from './pages.ts'
@@ -58,7 +59,7 @@ export function account (app: FastifyInstance, { identity, pages, reachedBy, pub
   })
 
   app.post('/account/logout', { preHandler: sameForm }, async (request: Form, reply) => {
-    await accounts.close(cookie.read(request) ?? '', request.ip)
+    await accounts.close(cookie.read(request) ?? '', request.ip, readCookie(request, loginCookie(publicUrl)))
     return await reply.redirect('/account?done=logout', 303)
   })
 

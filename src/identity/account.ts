@@ -1,6 +1,7 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 
 import { deleteAccountSession, findAccountSession, insertAccountSession } from '../../db/account-sessions.ts'
+import { deleteBrowserLogin } from '../../db/grants.ts'
 import { ACCOUNT } from './issue.ts'
 import { replacePassword, verifyPassword } from './login.ts'
 import type { LoginDeps } from './login.ts'
@@ -24,7 +25,8 @@ export interface Accounts {
   enter (userId: string): Promise<string>
   /** Whose secret it is, while that login lasts: an hour, or until something ends the user's logins. */
   find (secret: string): Promise<Account | undefined>
-  close (secret: string, source: string): Promise<void>
+  /** `browser`: the secret of the same browser's login on the login page, which ends too. */
+  close (secret: string, source: string, browser?: string): Promise<void>
   /** Replaces the password, which ends every login of the user, and returns the secret of a new one. Refuses (401) a wrong old password, (400) a weak new one. */
   changePassword (account: Account, passwords: { readonly old: string, readonly new: string }, source: string): Promise<string>
 }
@@ -52,11 +54,12 @@ export function openAccounts (deps: LoginDeps & { readonly changed: (userId: str
     find,
     enter,
     open: async (username, password, source) => await enter((await verifyPassword(deps, username, password, source)).id),
-    async close (secret, source) {
+    async close (secret, source, browser) {
       const account = await find(secret)
       if (account === undefined) return
       audit({ kind: 'logout', principal: account.user, source, outcome: 'ok', detail: { from: 'account pages' } })
       await reach(async () => await deleteAccountSession(db, idOf(secret)))
+      if (browser !== undefined) await reach(async () => await deleteBrowserLogin(db, account.user.id, { secret: browser }))
     },
     async changePassword ({ user }, passwords, source) {
       try {

@@ -1,4 +1,4 @@
-import { listGrants as list } from '../../db/grants.ts'
+import { BROWSER_LOGIN, deleteBrowserLogin, listGrants as list } from '../../db/grants.ts'
 import { endGrant } from '../../db/refresh-tokens.ts'
 import { Refusal } from '../errors.ts'
 import type { Audit } from './audit.ts'
@@ -11,7 +11,7 @@ export interface OpenGrant {
   readonly clientId: string
   /** What the program calls itself; for a login, that. */
   readonly name: string
-  /** A login of the user's own, with the password, and not a program. */
+  /** A login of the user's own, and not a program. */
   readonly isLogin: boolean
   /** Host whose document describes the program; undefined: it registered itself, and its name proves nothing. */
   readonly host: string | undefined
@@ -39,7 +39,7 @@ export async function listGrants (db: Store, userId: string, now: number): Promi
 }
 
 /** What the logins of our own clients are called. */
-const LOGINS: Readonly<Record<string, string>> = { [CLIENT]: 'login with the password', [ACCOUNT]: 'login to the account pages' }
+const LOGINS: Readonly<Record<string, string>> = { [CLIENT]: 'login with the password', [ACCOUNT]: 'login to the account pages', [BROWSER_LOGIN]: 'login in a browser, to let programs in' }
 
 export interface GrantsDeps {
   readonly db: Store
@@ -52,5 +52,6 @@ export async function revokeGrant ({ db, audit, now }: GrantsDeps, user: { reado
   const found = (await list(db, user.id, new Date(now()))).find((row) => row.id === id)
   if (found === undefined) throw new Refusal('PORTCULLIS_NOT_FOUND', { message: 'There is no connection with this id. List them with GET /auth/grants.' })
   audit({ kind: 'token', principal: { id: user.id, name: user.name }, source, outcome: 'ok', detail: { action: 'revoke', grant: id, client: found.clientId } })
-  await endGrant(db, id, user.id, deniedUntil(now()))
+  if (found.clientId === BROWSER_LOGIN) await deleteBrowserLogin(db, user.id, { uid: id })
+  else await endGrant(db, id, user.id, deniedUntil(now()))
 }

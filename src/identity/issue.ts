@@ -1,5 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 
+import { BROWSER_LOGIN } from '../../db/grants.ts'
 import { insertRefresh } from '../../db/refresh-tokens.ts'
 import { SCOPE } from './challenge.ts'
 import { CLOCK_TOLERANCE } from './claims.ts'
@@ -26,6 +27,9 @@ export const CLIENT = 'portcullis'
 
 /** The account pages: a login there is no token, and good for nothing else. */
 export const ACCOUNT = 'portcullis-account'
+
+/** Client ids that mean the gateway itself. */
+export const OWN_CLIENTS: ReadonlySet<string> = new Set([CLIENT, ACCOUNT, BROWSER_LOGIN])
 
 const DAY = 86_400_000
 /** A login ends after 30 days without use, and after 90 in any case. */
