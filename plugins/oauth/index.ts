@@ -43,7 +43,7 @@ export async function oauth (app: FastifyInstance, { identity, database: { db },
     opened.on('server_error', (_ctx, error) => app.log.error({ err: error }, 'the authorization server failed'))
     opened.on('grant.revoked', (ctx, grantId) => { noteEnd(audit, ctx, grantId) })
     opened.on('grant.success', (ctx) => { tally.tokenIssued(grantName(ctx)) })
-    revokeAccessTokens(opened, identity)
+    revokeAccessTokens(opened, identity, audit)
     return opened
   }
   let provider = open()

@@ -4,6 +4,7 @@ import * as clients from '../../db/oauth-clients.ts'
 import { deleteUser, findForLogin, insertUser } from '../../db/users.ts'
 import { Refusal } from '../errors.ts'
 import type { Audit } from './audit.ts'
+import { OWN_CLIENTS } from './issue.ts'
 import { hashToken } from './personal-token.ts'
 import type { Store } from './store.ts'
 import { normaliseUsername, readUsername } from './username.ts'
@@ -25,6 +26,8 @@ export interface MachineClientsDeps { readonly db: Store, readonly audit: Audit,
  */
 export async function addMachineClient ({ db, audit, now }: MachineClientsDeps, { name, roles, jwks }: MachineClient, source: string): Promise<{ secret: string | undefined }> {
   const username = readUsername(name)
+  // Else its tokens would pass for those of a person's own login, which opens more than calls.
+  if (OWN_CLIENTS.has(normaliseUsername(username))) throw new Refusal('PORTCULLIS_INVALID_REQUEST', { message: `The gateway itself is the client ${username}. Choose another name.` })
   if (await clients.findClient(db, username) !== undefined) throw taken(username)
   const userId = await insertUser(db, { username, usernameNorm: normaliseUsername(username), passwordHash: null, roles, kind: 'service' }, new Date(now()))
   if (userId === undefined) throw taken(username)

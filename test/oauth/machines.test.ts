@@ -8,6 +8,7 @@ import { Client, ClientCredentialsProvider, PrivateKeyJwtProvider, StreamableHTT
 import t from 'tap'
 import type { Test } from 'tap'
 
+import { clientDocuments } from '../../plugins/oauth/documents.ts'
 import { rotateKey } from '../../src/identity/signing-keys.ts'
 import { addMachineClient, removeMachineClient } from '../../src/identity/machine-clients.ts'
 import { openMasterKey } from '../../src/identity/master-key.ts'
@@ -37,9 +38,25 @@ t.test('a program that acts by itself calls with its secret, as far as its role 
   const tokens = await (await ask(secret)).json() as Tokens
   t.notOk(tokens.refresh_token)
   t.equal(await flow.status(tokens.access_token), 200)
+  const revoked = await fetch(`${gateway.url}/oauth/revoke`, { method: 'POST', headers: { 'content-type': 'application/x-www-form-urlencoded', ...basic(secret) }, body: new URLSearchParams({ token: tokens.access_token }).toString() })
+  t.equal(revoked.status, 200)
+  t.equal(await flow.status(tokens.access_token), 401, 'it gives a token back')
+  t.match((await gateway.rows({ kind: 'token' })).at(-1), { outcome: 'ok', detail: { action: 'revoke', client: 'ci' } })
+  const next = await (await ask(secret)).json() as Tokens
+  t.equal(await flow.status(next.access_token), 200, 'and works on with another')
   await removeMachineClient(deps, 'ci', { source: 'test' })
-  await until(async () => await flow.status(tokens.access_token) === 401)
+  await until(async () => await flow.status(next.access_token) === 401)
   t.equal(await errorOf(await ask(secret)), '401 invalid_client')
+})
+
+t.test('no program can be called what the gateway calls itself', async (t) => {
+  const gateway = await startGateway(t)
+  const deps = { db: gateway.database.db, audit, now: Date.now }
+  for (const name of ['portcullis', 'Portcullis', 'portcullis-account', 'portcullis-browser']) {
+    await t.rejects(addMachineClient(deps, { name, roles: ['admin'] }, 'test'), { code: 'PORTCULLIS_INVALID_REQUEST', message: /The gateway itself/ }, name)
+  }
+  t.equal((await gateway.database.pool.query("select from users where username_norm like 'portcullis%'")).rowCount, 0)
+  t.not(await openFlow(gateway).clientId({ client_id: 'portcullis' }), 'portcullis', 'nor one that registers itself')
 })
 
 t.test('a program proves itself with a key of its own, and each proof once (44)', async (t) => {
@@ -146,6 +163,15 @@ t.test('T15: documents about clients', async (t) => {
     }
     t.equal(connections, 0, 'nobody was even connected to')
     for (const bad of ['http://client.example/client.json', 'https://client.example/a/../client.json', 'https://client.example/client.json#x']) t.equal((await openBrowser(gateway.url).open(flow.authorizationUrl(bad))).status, 400, bad)
+  })
+
+  await t.test('are fetched ten times a minute for one address (38)', async (t) => {
+    const { feature } = clientDocuments({ registration: true, clientDocuments: 'fetch', pinned: { [id]: '{}' } })
+    const mayFetch = async (ip: string, name: string): Promise<unknown> => await feature.allowFetch?.({ ip } as never, name)
+    const asked = await Promise.all(Array.from({ length: 12 }, async (_, at) => await mayFetch('192.0.2.1', `https://client.example/${at}`)))
+    t.same(asked.filter((allowed) => allowed === true).length, 10)
+    t.equal(await mayFetch('192.0.2.2', 'https://client.example/12'), true, 'another address goes on')
+    t.equal(await mayFetch('192.0.2.1', id), true, 'what is pinned is not fetched')
   })
 
   await t.test('that do not fit are refused, pinned or not (38)', async (t) => {
