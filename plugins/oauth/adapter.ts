@@ -40,6 +40,18 @@ function kindOf (name: string): string {
   return `oauth.${name}`
 }
 
+/** Text that Postgres cannot hold: NUL, and halves of a character. Only somebody who is trying things sends it. */
+const UNSTORABLE = /(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f][0-9a-f]{2})/
+
+function isStorable (payload: object): boolean {
+  return !UNSTORABLE.test(JSON.stringify(payload))
+}
+
+/** Nothing is stored under a name with NUL in it, and Postgres would not even be asked for one. */
+async function unlessNul<Found> (name: string, look: () => Promise<Found | undefined>): Promise<Found | undefined> {
+  return name.includes('\0') ? undefined : await reach(look)
+}
+
 function artifactAdapter (name: string, { db, identity }: AdapterDeps): Adapter {
   const kind = kindOf(name)
   const hashed = HASHED.has(name)
@@ -55,6 +67,7 @@ function artifactAdapter (name: string, { db, identity }: AdapterDeps): Adapter 
 
   return {
     async upsert (id, { jti, ...payload }, expiresIn = 0) {
+      if (!isStorable(payload)) throw new errors.InvalidRequest('a parameter holds a sign that is not allowed')
       await reach(async () => await artifacts.putArtifact(db, {
         kind,
         id: idOf(id),
@@ -67,9 +80,9 @@ function artifactAdapter (name: string, { db, identity }: AdapterDeps): Adapter 
         expiresAt: new Date(Date.now() + expiresIn * 1000),
       }))
     },
-    find: async (id) => restore(await reach(async () => await artifacts.findArtifact(db, kind, { id: idOf(id) })), id),
-    findByUid: async (uid) => restore(await reach(async () => await artifacts.findArtifact(db, kind, { uid }))),
-    findByUserCode: async (userCode) => restore(await reach(async () => await artifacts.findArtifact(db, kind, { userCode }))),
+    find: async (id) => restore(await unlessNul(idOf(id), async () => await artifacts.findArtifact(db, kind, { id: idOf(id) })), id),
+    findByUid: async (uid) => restore(await unlessNul(uid, async () => await artifacts.findArtifact(db, kind, { uid }))),
+    findByUserCode: async (userCode) => restore(await unlessNul(userCode, async () => await artifacts.findArtifact(db, kind, { userCode }))),
     async consume (id) {
       const first = await reach(async () => await artifacts.consumeArtifact(db, kind, idOf(id), new Date()))
       if (!first && name !== 'RefreshToken') throw new errors.InvalidGrant('already used')
@@ -93,13 +106,14 @@ function clientAdapter ({ db, audit, vouched }: AdapterDeps): Adapter {
   const never = async (): Promise<undefined> => await Promise.resolve(undefined)
   return {
     async upsert (id, payload) {
+      if (!isStorable(payload)) throw new errors.InvalidClientMetadata('the metadata holds a sign that is not allowed')
       const metadata = payload as unknown as ClientMetadata
       audit({ kind: 'token', ...(Provider.ctx !== undefined && { source: Provider.ctx.ip }), outcome: 'ok', detail: { action: 'register client', client: id, name: metadata.client_name, redirects: metadata.redirect_uris } })
       const kept = metadata.client_secret === undefined ? metadata : { ...metadata, client_secret: hashSecret(metadata.client_secret) }
       await reach(async () => await clients.insertClient(db, { clientId: id, metadata: { ...kept }, source: 'registered', userId: null }, new Date()))
     },
     async find (id) {
-      const found = await reach(async () => await clients.findClient(db, id))
+      const found = await unlessNul(id, async () => await clients.findClient(db, id))
       return found === undefined ? undefined : { ...found.metadata, ...(found.source === 'admin' && { portcullis_vouched: vouched }) } as unknown as AdapterPayload
     },
     destroy: async (id) => { await reach(async () => await clients.deleteClient(db, id)) },

@@ -24,6 +24,7 @@ import { openPages, uiFolder } from './pages.ts'
 import { openProvider } from './provider.ts'
 import type { ProviderOptions } from './provider.ts'
 import { revokeAccessTokens } from './revoke.ts'
+import { showFailures } from './failures.ts'
 
 export interface OAuthOptions extends Pick<InteractionOptions, 'reachable' | 'audit'> {
   readonly identity: Pick<Identity, 'claims' | 'onKeyChange'> & ProviderOptions['identity'] & InteractionOptions['identity'] & AccountOptions['identity']
@@ -43,6 +44,7 @@ export async function oauth (app: FastifyInstance, { identity, database: { db },
     opened.on('server_error', (_ctx, error) => app.log.error({ err: error }, 'the authorization server failed'))
     opened.on('grant.revoked', (ctx, grantId) => { noteEnd(audit, ctx, grantId) })
     opened.on('grant.success', (ctx) => { tally.tokenIssued(grantName(ctx)) })
+    showFailures(opened, { pages, log: app.log })
     revokeAccessTokens(opened, identity, audit)
     return opened
   }
