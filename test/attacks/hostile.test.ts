@@ -94,10 +94,19 @@ t.test('T29: what is asked by completion is guarded, recorded and policed like e
   t.notMatch(JSON.stringify(gateway.calls().at(-1)), /smuggled/, 'a member that no check looks at is not passed on')
 })
 
-t.test('T30: an ended session has no alias', async (t) => {
+t.test('T30: a session has no alias when it has ended, and is nobody else\'s while it lasts', async (t) => {
   const gateway = await startGateway(t)
   const token = await gateway.addUser('alice', ['user'])
   const session = await sessionOf(gateway, token)
+  const bob = await gateway.addUser('bob', ['user'])
+  const before = gateway.calls().length
+  const [foreign, invented] = await Promise.all([session['mcp-session-id'] ?? '', 'made-up'].map(async (id) => {
+    const response = await gateway.post('/mcp/fixture', bob, rpc('tools/call', { name: 'echo', arguments: { text: 'x' } }), { 'mcp-session-id': id })
+    return `${response.status} ${(await response.text()).replace(/"record":"[^"]+"/, '')}`
+  }))
+  t.match(foreign, /^404 /)
+  t.equal(foreign, invented, 'one of somebody else looks like one that never was')
+  t.equal(gateway.calls().length, before, 'the upstream was not contacted')
   await fetch(`${gateway.url}/mcp/fixture`, { method: 'DELETE', headers: { authorization: `Bearer ${token}`, ...session } })
   for (const id of [session['mcp-session-id'], `${session['mcp-session-id']}.x`, `${session['mcp-session-id']}.`]) {
     t.equal((await gateway.post('/mcp/fixture', token, rpc('ping'), { 'mcp-session-id': id ?? '' })).status, 404)

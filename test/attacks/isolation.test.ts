@@ -100,13 +100,7 @@ t.test('T16, T20, T46, 76: nothing of the gateway is found in a child, a log, a 
 t.test('T24: every route wants a token, but for those that are public on purpose', async (t) => {
   const open = /^\/(livez|readyz|errors\/|\.well-known\/|oauth\/|interaction\/|auth\/(login|refresh)|account$|mcp\/(:upstream\/)?\.well-known\/)/
   const gateway = await startGateway(t)
-  const parents: string[] = []
-  const routes = gateway.gateway.app.printRoutes({ commonPrefix: false }).split('\n').flatMap((line) => {
-    const [, indent = '', segment = '', methods = ''] = /^([│ ]*)[├└]── (\S+)(?: \(([A-Z, ]+)\))?/.exec(line) ?? []
-    const path = (parents[indent.length / 4 - 1] ?? '') + segment
-    parents[indent.length / 4] = path
-    return methods === '' ? [] : methods.split(', ').map((method) => ({ method, path }))
-  })
+  const routes = routesOf(gateway)
   t.ok(routes.length > 15, `${routes.length} routes`)
   for (const { method, path } of routes.filter((route) => route.path !== '*' && !open.test(route.path))) {
     const response = await fetch(new URL(path.replace(/:\w+|\*/g, 'x'), gateway.url), { method, ...(['POST', 'PUT', 'PATCH', 'DELETE'].includes(method) ? { headers: { 'content-type': 'application/json' }, body: '{}' } : {}) })
@@ -117,3 +111,39 @@ t.test('T24: every route wants a token, but for those that are public on purpose
     if (response.status === 404) t.match(path, /^\/auth\/\*$/, 'nothing is there')
   }
 })
+
+t.test('T23: no route lets a foreign page read an answer, and none takes credentials along', async (t) => {
+  const gateway = await startGateway(t)
+  for (const { method, path } of routesOf(gateway).filter((route) => route.method !== 'TRACE' && !/^\/(livez|readyz)|^\*$/.test(route.path))) {
+    const address = new URL(path.replace(/:\w+|\*/g, 'x'), gateway.url)
+    for (const origin of ['https://evil.example', 'null', gateway.url]) {
+      const { status, headers, body } = await fetch(address, { method, headers: { origin } })
+      await body?.cancel()
+      t.equal(headers.get('access-control-allow-credentials'), null, `${method} ${path} ${origin}`)
+      if (origin === gateway.url) continue
+      t.equal(status, 403, `${method} ${path} ${origin}`)
+      t.equal(headers.get('access-control-allow-origin'), null, `${method} ${path} ${origin}`)
+    }
+  }
+})
+
+t.test('T21: a reference to a secret is text when a user sends it', async (t) => {
+  const gateway = await startGateway(t)
+  const token = await gateway.addUser('alice', ['user'])
+  // eslint-disable-next-line no-template-curly-in-string -- the form of a reference
+  const text = '${secret:fixture} ${env:HOME} ${user.id} $HOME'
+  const session = await sessionOf(gateway, token)
+  t.equal(await callText(gateway, token, { ...session, 'x-note': text }, 'echo', { text }), text)
+  t.match(gateway.calls().filter(({ method }) => method === 'tools/call').at(-1), { params: { arguments: { text } } }, 'the upstream gets it as it was sent')
+})
+
+/** Every route there is. */
+function routesOf (gateway: TestGateway): { method: string, path: string }[] {
+  const parents: string[] = []
+  return gateway.gateway.app.printRoutes({ commonPrefix: false }).split('\n').flatMap((line) => {
+    const [, indent = '', segment = '', methods = ''] = /^([│ ]*)[├└]── (\S+)(?: \(([A-Z, ]+)\))?/.exec(line) ?? []
+    const path = (parents[indent.length / 4 - 1] ?? '') + segment
+    parents[indent.length / 4] = path
+    return methods === '' ? [] : methods.split(', ').map((method) => ({ method, path }))
+  })
+}

@@ -49,7 +49,7 @@ t.test('the wire, edge by edge', async (t) => {
     t.match(await (await fetch(`${gateway.url}/.well-known/oauth-protected-resource/mcp`)).json(), { resource: `${gateway.url}/mcp`, bearer_methods_supported: ['header'] })
   })
 
-  await t.test('19, 20: Host and Origin are checked everywhere', async (t) => {
+  await t.test('T22, 19, 20: Host and Origin are checked everywhere', async (t) => {
     for (const path of ['/mcp', '/auth/login', '/.well-known/oauth-protected-resource', '/metrics']) {
       t.equal(await statusWith(gateway, path, { host: 'evil.example' }), 403, path)
       t.equal(await statusWith(gateway, path, { origin: 'https://evil.example' }), 403, path)

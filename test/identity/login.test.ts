@@ -45,18 +45,27 @@ t.test('a login', async (t) => {
     t.match(events.at(-1), { kind: 'login', outcome: 'ok', principal: { name: 'nfkc' }, source: FROM })
   })
 
-  await t.test('fails alike for a wrong password, an unknown name, a disabled user and impossible input: one verification, one text', async (t) => {
-    const cases: [string, string][] = [['bo', 'wrong-password-1'], ['nobody', 'wrong-password-1'], ['gone', PASSWORD], ['nul\0l', 'x'], ['bo', 'x'.repeat(1000)], ["' or 1=1 --", '']]
+  await t.test('fails alike for a wrong password, an unknown name, a disabled user, one without a password and impossible input: one verification, as many queries, one text (34)', async (t) => {
+    await database.pool.query("insert into users (username, username_norm, password_hash, password_changed_at) values ('sso', 'sso', null, now())")
+    const queries = new Set<number>()
+    let asked = 0
+    const count = (): void => { asked += 1 }
+    database.pool.on('acquire', count)
+    t.teardown(() => database.pool.off('acquire', count))
+    const cases: [string, string][] = [['bo', 'wrong-password-1'], ['nobody', 'wrong-password-1'], ['gone', PASSWORD], ['sso', 'wrong-password-1'], ['nul\0l', 'x'], ['bo', 'x'.repeat(1000)], ["' or 1=1 --", '']]
     const texts = new Set<string>()
     for (const [name, password] of cases) {
       const before = identity.status.passwords.hashes
+      asked = 0
       const error = await failure(async () => await login(name, password))
+      queries.add(asked)
       t.equal(identity.status.passwords.hashes - before, 1, `${JSON.stringify(name)}: one verification`)
       const { record, ...data } = error.data
       t.match(record, /^record-/)
       texts.add(JSON.stringify([error.code, error.message, data, error.headers]))
     }
     t.equal(texts.size, 1)
+    t.equal(queries.size, 1, [...queries].join())
     t.match([...texts][0], BAD)
   })
 

@@ -34,7 +34,7 @@ t.test('attacks on the way to a token', async (t) => {
       const { status, location, text } = await visit(flow.authorizationUrl(id, { redirect_uri: redirect }))
       t.equal(status, 400, redirect)
       t.equal(location, undefined)
-      t.match(text, /<h1>This does not work/)
+      t.match(text, /<h1>This does not work.*Nothing was given to it.*For whoever made the app: redirect_uri/s)
     }
     t.equal((await visit(flow.authorizationUrl(client, { redirect_uri: 'http://127.0.0.1:1/callback' }))).status, 303, 'another port of a loopback address')
     t.equal((await visit(flow.authorizationUrl(client, { redirect_uri: null }))).status, 400, 'none at all')
@@ -222,12 +222,16 @@ t.test('a person sees what they have let in, and ends it', async (t) => {
   const gateway = await startGateway(t)
   const flow = openFlow(gateway)
   const client = await flow.clientId({ client_name: 'Fancy editor' })
+  const older = await flow.clientId()
+  await flow.tokens(older, { resource: `${gateway.url}/mcp/fixture` })
   const tokens = await flow.tokens(client)
   const headers = { authorization: `Bearer ${await gateway.login()}` }
   const list = async (): Promise<{ id: string, client_id: string, name: string }[]> => (await (await fetch(`${gateway.url}/auth/grants`, { headers })).json() as { grants: { id: string, client_id: string, name: string }[] }).grants
   const mine = (await list()).find((grant) => grant.client_id === client)
   t.match(mine, { name: 'Fancy editor', started_at: /^20/, last_used_at: /^20/, expires_at: /^20/ })
   t.ok((await list()).some(({ name }) => name === 'login with the password'))
+  await gateway.database.pool.query("update oauth_artifacts set payload = jsonb_set(payload, '{iat}', to_jsonb((payload ->> 'iat')::float8 - 60)) where client_id = $1", [older])
+  t.same((await list()).map((grant) => grant.client_id).filter((id) => id === client || id === older), [client, older], 'newest first')
   const end = async (id: string): Promise<number> => (await fetch(`${gateway.url}/auth/grants/${id}`, { method: 'DELETE', headers })).status
   t.equal(await end('of-somebody-else'), 404)
   t.equal(await end(mine?.id ?? ''), 204)

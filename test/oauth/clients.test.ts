@@ -51,7 +51,7 @@ t.test('SDK v1 goes from nothing to a tool call, and refreshes (6)', async (t) =
   t.not((keeper.saved['tokens'] as typeof before).refresh_token, before.refresh_token)
 })
 
-t.test('SDK v2 goes from nothing to a tool call, and checks the issuer (7)', async (t) => {
+t.test('T14: SDK v2 goes from nothing to a tool call, and checks the issuer (7)', async (t) => {
   const gateway = await startGateway(t)
   const keeper = memory()
   const url = new URL(`${gateway.url}/mcp/fixture`)

@@ -183,7 +183,7 @@ t.test('an answer of the company (40)', async (t) => {
     t.equal(page.searchParams.get('iss'), company.issuer)
   })
 
-  await t.test('is refused when it is changed, made up, or meant for somebody else', async (t) => {
+  await t.test('T14: is refused when it is changed, made up, or meant for somebody else', async (t) => {
     const thief = browser()
     const code = new URL(await answerOf(await toProvider(thief), thief)).searchParams.get('code') ?? ''
     const attacks: Record<string, [change: (answer: URL) => void, text: RegExp]> = {

@@ -87,4 +87,22 @@ t.test('behind a proxy that ends TLS, cookies are secure and nothing breaks (42,
   for (const cookie of cookies.filter((line) => !line.includes('1970'))) t.match(cookie, /secure; httponly/i, cookie)
   for (const cookie of cookies.filter((line) => !line.includes('1970'))) t.match(cookie, /samesite=lax/i, cookie)
   t.match(reply.headers['strict-transport-security'], /max-age/)
+
+  const jar = new Map<string, string>()
+  const keep = (lines: string[]): void => { for (const line of lines.filter((each) => !each.includes('1970'))) jar.set(line.slice(0, line.indexOf('=')), line) }
+  const go = async (url: string, form?: Record<string, string>) => {
+    const cookie = [...jar.values()].map((line) => line.split(';')[0]).join('; ')
+    const answer = await gateway.gateway.app.inject({ url, headers: { ...through, cookie, ...(form !== undefined && { origin: 'https://gate.example', 'content-type': 'application/x-www-form-urlencoded' }) }, ...(form !== undefined && { method: 'POST' as const, payload: new URLSearchParams(form).toString() }) })
+    keep([answer.headers['set-cookie'] ?? []].flat())
+    return answer
+  }
+  keep(cookies)
+  const page = String(reply.headers.location)
+  const csrf = /name="csrf" value="([^"]*)"/.exec((await go(page)).body)?.[1] ?? ''
+  const back = await go(`${page}/login`, { csrf, username: 'admin', password: adminPassword, do: 'login' })
+  t.equal(back.statusCode, 303)
+  t.match(String(back.headers.location), 'https://gate.example/oauth/authorize/')
+  t.equal((await go(new URL(String(back.headers.location)).pathname)).statusCode, 303, 'logged in')
+  t.match(jar.get('__Host-portcullis'), /^__Host-portcullis=[\w-]{43}; path=\/; samesite=lax; secure; httponly; expires=[^;]+$/i, 'no other host can set it')
+  t.match([(await go('/account')).headers['set-cookie']].flat().at(-1), /^__Host-portcullis-account=[\w-]{43}; Path=\/; Max-Age=3600; HttpOnly; SameSite=Lax; Secure$/)
 })

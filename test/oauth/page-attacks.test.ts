@@ -1,7 +1,7 @@
 import t from 'tap'
 
 import { adminPassword, startGateway } from '../support/gateway.ts'
-import { openBrowser } from './browser.ts'
+import { letIn, openBrowser } from './browser.ts'
 import { openFlow } from './flow.ts'
 
 t.test('attacks on the forms', async (t) => {
@@ -45,6 +45,15 @@ t.test('attacks on the pages', async (t) => {
     t.match(first?.attributes, /samesite=lax/i)
     await browser.submit(page, { do: 'allow' })
     t.not(browser.cookies.get('portcullis /')?.value, first?.value, 'and again')
+
+    const [attacker, victim] = [openBrowser(url), openBrowser(url)]
+    await attacker.open(`${url}/oauth/device`)
+    const planted = attacker.cookies.get('portcullis /')
+    t.ok(planted, 'there is a session to plant, signed by us')
+    for (const [name, cookie] of attacker.cookies) victim.cookies.set(name, cookie)
+    await letIn(victim, flow.authorizationUrl(client), 'admin', adminPassword)
+    t.not(victim.cookies.get('portcullis /')?.value, planted?.value)
+    t.match((await attacker.open(flow.authorizationUrl(client))).html, 'name="password"', 'whoever planted it is not logged in by it')
   })
 
   await t.test('every page forbids frames, scripts and caches (32)', async (t) => {
@@ -88,8 +97,9 @@ t.test('guessing on the login page', async (t) => {
   await t.test('wrong passwords, unknown names and disabled users look alike on the page (34)', async (t) => {
     await gateway.addUser('eve', ['user'])
     await gateway.disableUser('eve')
+    await gateway.database.pool.query("insert into users (username, username_norm, password_hash, password_changed_at) values ('ann', 'ann', null, now())")
     const answers = []
-    for (const username of ['admin', 'nobody', 'eve']) {
+    for (const username of ['admin', 'nobody', 'eve', 'ann']) {
       const browser = openBrowser(url)
       const page = await browser.open(flow.authorizationUrl(client))
       const { status, html } = await browser.submit(page, { username, password: 'wrong password, long enough', do: 'login' })
@@ -97,5 +107,6 @@ t.test('guessing on the login page', async (t) => {
     }
     t.equal(answers[1], answers[0])
     t.equal(answers[2], answers[0])
+    t.equal(answers[3], answers[0], 'who only logs in at the company too')
   })
 })
