@@ -8,8 +8,8 @@ export interface AttemptRow {
   readonly lastAt: Date
 }
 
-export async function readAttempts (db: Kysely<Schema>, key: Buffer): Promise<AttemptRow | undefined> {
-  return await db.selectFrom('login_attempts').select(['failed', 'locked_until as lockedUntil', 'last_at as lastAt']).where('key_hmac', '=', key).executeTakeFirst()
+export async function readAttempts (db: Kysely<Schema>, keys: readonly Buffer[]): Promise<AttemptRow[]> {
+  return await db.selectFrom('login_attempts').select(['failed', 'locked_until as lockedUntil', 'last_at as lastAt']).where('key_hmac', 'in', keys).execute()
 }
 
 /**
@@ -28,8 +28,8 @@ export async function countFailure (db: Kysely<Schema>, key: Buffer, now: Date, 
       last_at = ${now}`.execute(db)
 }
 
-export async function clearFailures (db: Kysely<Schema>, key: Buffer): Promise<void> {
-  await db.deleteFrom('login_attempts').where('key_hmac', '=', key).execute()
+export async function clearFailures (db: Kysely<Schema>, keys: readonly Buffer[]): Promise<void> {
+  await db.deleteFrom('login_attempts').where('key_hmac', 'in', keys).execute()
 }
 
 export async function forgetFailures (db: Kysely<Schema>, before: Date): Promise<void> {

@@ -8,6 +8,7 @@ import { Refusal } from '../errors.ts'
 import type { Audit, IdentityEvent } from './audit.ts'
 import { startGrant } from './issue.ts'
 import type { IssueDeps, TokenPair } from './issue.ts'
+import { networkOf } from './network.ts'
 import type { Passwords } from './passwords.ts'
 import { reach } from './store.ts'
 import type { Store } from './store.ts'
@@ -21,8 +22,12 @@ export interface LoginDeps extends IssueDeps {
   readonly attemptsKey: Buffer
 }
 
-/** Failures that cost nothing, the longest wait in seconds, and after how many milliseconds without an attempt all is forgiven. */
-const BACK_OFF = { free: 5, longest: 900, memory: 86_400_000 }
+/**
+ * Failures that cost nothing, from one network and from all together; the longest wait in seconds, and after how many
+ * milliseconds without an attempt all is forgiven. With one count for all, anybody could keep a person out with a wrong
+ * password every quarter of an hour; with none, many networks could guess together.
+ */
+const BACK_OFF = { near: 5, far: 100, longest: 900, memory: 86_400_000 }
 
 /** User name and password → tokens of the first-party client. Refuses as verifyPassword does. */
 export async function login (deps: LoginDeps, username: string, password: string, source: string): Promise<TokenPair> {
@@ -32,14 +37,14 @@ export async function login (deps: LoginDeps, username: string, password: string
 
 /**
  * The user whose name and password these are. Every way to fail gives the same text after the same work (one verification,
- * the same queries), so that nobody learns which names exist. Five failures start a back-off per name, which doubles; it never locks for good.
+ * the same queries), so that nobody learns which names exist. Five failures start a back-off per name and network, which doubles; it never locks for good.
  */
 export async function verifyPassword (deps: LoginDeps, username: string, password: string, source: string): Promise<LoginRow> {
   const { db, passwords, audit } = deps
   return await passwords.turn(async () => {
     const norm = normaliseUsername(username)
     const user = await reach(async () => await findForLogin(db, norm))
-    const result = await prove(deps, norm, user, password)
+    const result = await prove(deps, { norm, source }, user, password)
     if (result !== 'ok' || user === undefined) throw refuse(audit, user, source, result)
     const renewed = await passwords.renew(user.passwordHash ?? '', password)
     if (renewed !== null) await reach(async () => await replaceHash(db, user.id, user.passwordHash ?? '', renewed))
@@ -58,7 +63,7 @@ export async function changePassword (deps: LoginDeps, principal: Principal, pas
 export async function replacePassword (deps: LoginDeps, person: { readonly id: string, readonly name: string }, passwords: { readonly old: string, readonly new: string }, source: string): Promise<number> {
   return await deps.passwords.turn(async () => {
     const user = await reach(async () => await findById(deps.db, person.id))
-    const result = await prove(deps, normaliseUsername(person.name), user, passwords.old)
+    const result = await prove(deps, { norm: normaliseUsername(person.name), source }, user, passwords.old)
     if (result !== 'ok' || user === undefined) throw refuse(deps.audit, user, source, result, { action: 'passwd' })
     const hash = await deps.passwords.hash(passwords.new, user.username)
     deps.audit({ kind: 'user', principal: named(user), source, outcome: 'ok', detail: { action: 'passwd', user: user.username } })
@@ -67,20 +72,23 @@ export async function replacePassword (deps: LoginDeps, person: { readonly id: s
 }
 
 /** Inside a turn. Whether the password is this user's; counts what fails, and holds off a name that fails too often. */
-async function prove ({ db, passwords, attemptsKey, now }: LoginDeps, norm: string, user: LoginRow | undefined, password: string): Promise<'ok' | 'failed' | 'limited'> {
-  const key = createHmac('sha256', attemptsKey).update(norm).digest()
+async function prove ({ db, passwords, attemptsKey, now }: LoginDeps, { norm, source }: { readonly norm: string, readonly source: string }, user: LoginRow | undefined, password: string): Promise<'ok' | 'failed' | 'limited'> {
+  const keyOf = (text: string): Buffer => createHmac('sha256', attemptsKey).update(text).digest()
+  const [near, far] = [keyOf(`${norm}\0${networkOf(source)}`), keyOf(norm)]
   const time = now()
-  const attempts = await reach(async () => await readAttempts(db, key))
-  const waiting = attempts?.lockedUntil != null && attempts.lockedUntil.getTime() > time
+  const attempts = await reach(async () => await readAttempts(db, [near, far]))
+  const waiting = attempts.some(({ lockedUntil }) => lockedUntil !== null && lockedUntil.getTime() > time)
   const usable = user !== undefined && !user.disabled && !waiting
   const matches = await passwords.verify(usable ? user.passwordHash : null, password)
   if (matches) {
-    if (attempts !== undefined) await reach(async () => await clearFailures(db, key))
+    if (attempts.length > 0) await reach(async () => await clearFailures(db, [near, far]))
     return 'ok'
   }
   // What comes during the wait is not counted: else whoever hammers a name would keep its owner out for ever.
   if (waiting) return 'limited'
-  await reach(async () => await countFailure(db, key, new Date(time), { free: BACK_OFF.free, longest: BACK_OFF.longest, forget: new Date(time - BACK_OFF.memory) }))
+  for (const [key, free] of [[near, BACK_OFF.near], [far, BACK_OFF.far]] as const) {
+    await reach(async () => await countFailure(db, key, new Date(time), { free, longest: BACK_OFF.longest, forget: new Date(time - BACK_OFF.memory) }))
+  }
   return 'failed'
 }
 

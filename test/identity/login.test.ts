@@ -93,7 +93,7 @@ t.test('a login', async (t) => {
   })
 })
 
-t.test('after five failures a name waits, twice as long each time, known or not, and is never locked for good (35)', async (t) => {
+t.test('after five failures from an address a name waits there, twice as long each time, known or not, and is never locked for good (35)', async (t) => {
   const gate = await openGate(t)
   const { identity, clock, events } = gate
   const good = async (): Promise<string> => await outcome(async () => await identity.login('admin', PASSWORD, FROM))
@@ -107,6 +107,8 @@ t.test('after five failures a name waits, twice as long each time, known or not,
   t.equal(await good(), BAD, 'the right password is refused during the wait')
   t.equal(events.at(-1)?.outcome, 'limited')
   t.equal(await outcome(async () => await identity.authenticate(`Bearer ${token.token}`)), 'ok', 'tokens are not affected')
+  t.equal(await outcome(async () => await identity.login('admin', 'wrong-password-1', '198.51.100.7')), BAD)
+  t.equal(events.at(-1)?.outcome, 'failed', 'at another address nobody waits')
   clock.ahead += 2001
   t.equal(await bad('admin'), BAD)
   clock.ahead += 2001
@@ -125,8 +127,34 @@ t.test('after five failures a name waits, twice as long each time, known or not,
   await bad('nobody')
   t.equal(events.at(-1)?.outcome, 'limited', 'unknown names wait too')
   const { rows } = await gate.database.pool.query("select encode(key_hmac, 'escape') as key from login_attempts")
-  t.equal(rows.length, 1)
+  t.equal(rows.length, 3, 'of the name at this address and anywhere, and of what failed elsewhere before')
   t.notMatch(JSON.stringify(rows), 'nobody')
+})
+
+t.test('who keeps failing at one address does not keep the owner of the name out, and many addresses do not guess for ever (35)', async (t) => {
+  const { identity, clock, events } = await openGate(t)
+  const from = async (source: string, password: string): Promise<string> => {
+    const result = await outcome(async () => await identity.login('admin', password, source))
+    return result === BAD ? String(events.at(-1)?.outcome) : result
+  }
+  clock.stopped = Date.now()
+  for (let n = 0; n < 20; n++) {
+    await from('2001:db8::1', 'wrong-password-1')
+    clock.ahead += 900_000
+  }
+  await from('2001:db8::1', 'wrong-password-1')
+  t.equal(await from('2001:db8::1', PASSWORD), 'limited')
+  t.equal(await from('2001:db8:0:0:ffff::2', PASSWORD), 'limited', 'another address of the same network')
+  t.equal(await from('2001:db8:0:1::1', PASSWORD), 'ok', 'the owner, somewhere else')
+
+  let failed = 0
+  for (let host = 1; host <= 30; host++) {
+    for (let n = 0; n < 5; n++) if (await from(`198.51.100.${host}`, 'wrong-password-1') === 'failed') failed += 1
+  }
+  t.equal(failed, 100, 'of 150 tries from 30 addresses')
+  t.equal(await from('192.0.2.200', PASSWORD), 'limited')
+  clock.ahead += 2001
+  t.equal(await from('192.0.2.200', PASSWORD), 'ok')
 })
 
 t.test('hashing', async (t) => {
