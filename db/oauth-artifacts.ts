@@ -23,7 +23,20 @@ export interface FoundArtifact {
 
 /** Stores it, or replaces what is stored under its kind and id; that it was consumed stays. */
 export async function putArtifact (db: Kysely<Schema>, artifact: Artifact): Promise<void> {
-  const row = {
+  const row = columnsOf(artifact)
+  await db.insertInto('oauth_artifacts').values({ kind: artifact.kind, id: artifact.id, ...row })
+    .onConflict((conflict) => conflict.columns(['kind', 'id']).doUpdateSet(row)).execute()
+}
+
+/** Stores it unless something is stored under its kind and id: of many that bring the same at once, exactly one is told true. */
+export async function addArtifact (db: Kysely<Schema>, artifact: Artifact): Promise<boolean> {
+  const { numInsertedOrUpdatedRows } = await db.insertInto('oauth_artifacts').values({ kind: artifact.kind, id: artifact.id, ...columnsOf(artifact) })
+    .onConflict((conflict) => conflict.columns(['kind', 'id']).doNothing()).executeTakeFirst()
+  return numInsertedOrUpdatedRows === 1n
+}
+
+function columnsOf (artifact: Artifact) {
+  return {
     payload: JSON.stringify(artifact.payload),
     grant_id: artifact.grantId,
     user_code: artifact.userCode,
@@ -32,8 +45,6 @@ export async function putArtifact (db: Kysely<Schema>, artifact: Artifact): Prom
     account_id: artifact.accountId,
     expires_at: artifact.expiresAt,
   }
-  await db.insertInto('oauth_artifacts').values({ kind: artifact.kind, id: artifact.id, ...row })
-    .onConflict((conflict) => conflict.columns(['kind', 'id']).doUpdateSet(row)).execute()
 }
 
 export async function findArtifact (db: Kysely<Schema>, kind: string, by: { readonly id: string } | { readonly uid: string } | { readonly userCode: string }): Promise<FoundArtifact | undefined> {

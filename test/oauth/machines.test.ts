@@ -1,10 +1,11 @@
-import { generateKeyPairSync } from 'node:crypto'
+import { generateKeyPairSync, randomUUID } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 
 import { Client, ClientCredentialsProvider, PrivateKeyJwtProvider, StreamableHTTPClientTransport } from '@modelcontextprotocol/client'
+import { SignJWT } from 'jose'
 import t from 'tap'
 import type { Test } from 'tap'
 
@@ -69,6 +70,14 @@ t.test('a program proves itself with a key of its own, and each proof once (44)'
   const other = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey
   const impostor = new PrivateKeyJwtProvider({ clientId: 'robot', privateKey: other.export({ type: 'pkcs8', format: 'pem' }).toString(), algorithm: 'ES256' })
   await t.rejects(connect(t, gateway, impostor))
+
+  const flow = openFlow(gateway)
+  const prove = async (): Promise<string> => await new SignJWT({ iss: 'robot', sub: 'robot', aud: gateway.url, jti: randomUUID() }).setProtectedHeader({ alg: 'ES256' }).setIssuedAt().setExpirationTime('1m').sign(privateKey)
+  const ask = async (proof: string): Promise<number> => (await flow.token({ grant_type: 'client_credentials', client_id: 'robot', client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer', client_assertion: proof })).status
+  const proof = await prove()
+  t.same([await ask(proof), await ask(proof)], [200, 401], 'one after the other')
+  const crowded = await prove()
+  t.same((await Promise.all(Array.from({ length: 8 }, async () => await ask(crowded)))).sort(), [200, 401, 401, 401, 401, 401, 401, 401], 'eight at once')
 })
 
 t.test('the device flow, from end to end (43)', async (t) => {
