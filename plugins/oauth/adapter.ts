@@ -81,7 +81,7 @@ function artifactAdapter (name: string, { db, identity }: AdapterDeps): Adapter 
       }
       if (name !== 'ReplayDetection') return await reach(async () => await artifacts.putArtifact(db, artifact))
       // oidc-provider looks and then stores, which two that bring one proof at once would both pass.
-      if (!await reach(async () => await artifacts.addArtifact(db, artifact))) throw new errors.InvalidClient('this proof was used before')
+      if (!await reach(async () => await artifacts.addArtifact(db, artifact))) throw new errors.InvalidClientAuth('this proof was used before')
     },
     find: async (id) => restore(await unlessNul(idOf(id), async () => await artifacts.findArtifact(db, kind, { id: idOf(id) })), id),
     findByUid: async (uid) => restore(await unlessNul(uid, async () => await artifacts.findArtifact(db, kind, { uid }))),
