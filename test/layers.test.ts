@@ -32,7 +32,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
 /** What may be used only in some places; everything else that imports or mentions it is a breach. */
 const only: readonly { readonly what: string, readonly uses: (use: Use) => boolean, readonly files: RegExp }[] = [
   { what: 'fastify', uses: module(/^fastify$|^@fastify\//), files: /^plugins\/|^src\/app\.ts$/ },
-  { what: 'kysely and pg', uses: module(/^(kysely|pg)(\/|$)/), files: /^db\// },
+  { what: 'kysely and pg', uses: module(/^(kysely|pg|pg-copy-streams)(\/|$)/), files: /^db\// },
   { what: 'node:child_process', uses: module(/^(node:)?child_process$/), files: /^src\/sandbox\/|^db\/embedded\.ts$/ },
   { what: 'db/', uses: ({ target }) => target?.startsWith('db/') === true, files: /^db\/|^src\/(identity|ledger|commands)\/|^src\/(app|main|cli)\.ts$|^plugins\// },
   { what: 'process.env', uses: ({ name }) => name === 'process.env', files: /^src\/config\// },

@@ -2,6 +2,7 @@ import { readFileSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { chainRows } from '../../db/chain-rows.ts'
+import type { Database } from '../../db/connect.ts'
 import { recordedGaps } from '../../db/recorded-gaps.ts'
 import type { RecordedGap } from '../../db/recorded-gaps.ts'
 import { readAnchor } from '../ledger/anchor.ts'
@@ -19,7 +20,7 @@ import type { AuditCommand } from './audit.ts'
 import { readTime } from './options.ts'
 import { printable } from './printable.ts'
 
-type VerifyCommand = AuditCommand & { readonly config: Pick<Config, 'data'> }
+type VerifyCommand = AuditCommand & { readonly database: Pick<Database, 'db' | 'url'>, readonly config: Pick<Config, 'data'> }
 
 export interface VerifyOptions {
   readonly since?: string | undefined

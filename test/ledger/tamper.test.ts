@@ -98,6 +98,7 @@ const attacks: readonly (readonly [what: string, statements: readonly string[], 
   ['the tail was cut off and the head set back', [`delete from ledger.event where chain_id = ${second} and seq > 8`,
     `update ledger.chain c set last_seq = 8, last_hash = (select hash from ledger.event e where e.chain_id = c.chain_id and seq = 8) where chain_id = ${second}`], 'cut off 9'],
   ['the name of the node was changed', [`update ledger.chain set node = 'elsewhere' where chain_id = ${first}`], 'edited 1'],
+  ['the time of the chain was made infinite', [`update ledger.chain set opened_at = 'infinity', last_ts = 'infinity' where chain_id = ${first}`], 'edited 1'],
   ['the chain was forgotten', [`delete from ledger.chain where chain_id = ${second}`], 'chain missing'],
 ]
 

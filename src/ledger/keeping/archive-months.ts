@@ -14,7 +14,7 @@ import type { Vouchers } from './verified.ts'
 
 export interface ArchiveOptions extends Vouchers {
   /** Without limits on how long a statement may take. */
-  readonly database: Pick<Database, 'db'>
+  readonly database: Pick<Database, 'db' | 'url'>
   readonly ledger: Pick<Ledger, 'append' | 'durable' | 'newRecord'>
   readonly signer: Signer
   readonly directory: string

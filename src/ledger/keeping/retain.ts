@@ -15,7 +15,7 @@ import type { VerifiedPart, Vouchers } from './verified.ts'
 
 export interface RetainOptions extends Vouchers {
   /** Without limits on how long a statement may take, as the owner of the ledger. */
-  readonly database: Pick<Database, 'db'>
+  readonly database: Pick<Database, 'db' | 'url'>
   readonly ledger: Pick<Ledger, 'append' | 'durable' | 'newRecord'>
   /** Data directory: signed heads go to its file. */
   readonly data: string

@@ -1,9 +1,9 @@
 import type { KeyObject } from 'node:crypto'
 
-import { withSnapshot } from '../../../db/chain-rows.ts'
 import type { Database } from '../../../db/connect.ts'
 import { stretchesOf } from '../../../db/retention.ts'
 import type { Part, Stretch } from '../../../db/retention.ts'
+import { withSnapshot } from '../../../db/snapshot.ts'
 import type { Source } from '../verify/evidence.ts'
 import type { Finding } from '../verify/finding.ts'
 import { verifyView } from '../verify/verify.ts'
@@ -26,11 +26,11 @@ export interface VerifiedPart {
  * Verifies the ledger, and on the same view takes down where each partition begins and ends in every chain: what is
  * signed or written down from here on is what was verified. `findings` are those about the chains concerned.
  */
-export async function verifyParts ({ db }: Pick<Database, 'db'>, parts: readonly Part[], { keys, sources }: Vouchers): Promise<{ readonly verified: readonly VerifiedPart[], readonly findings: readonly Finding[] }> {
-  return await withSnapshot(db, async (view) => {
+export async function verifyParts ({ url }: Pick<Database, 'url'>, parts: readonly Part[], { keys, sources }: Vouchers): Promise<{ readonly verified: readonly VerifiedPart[], readonly findings: readonly Finding[] }> {
+  return await withSnapshot(url, async (view) => {
     const { findings } = await verifyView(view, { keys, sources })
     const verified: VerifiedPart[] = []
-    for (const part of parts) verified.push({ part, stretches: await stretchesOf(view, part) })
+    for (const part of parts) verified.push({ part, stretches: await stretchesOf(view.db, part) })
     const concerned = new Set(verified.flatMap(({ stretches }) => stretches.map(({ chain }) => chain)))
     return { verified, findings: findings.filter(({ chain, flaw }) => concerned.has(chain) || flaw === 'chain missing') }
   })

@@ -9,11 +9,11 @@ type Found = (flaw: Flaw, text: string, seq?: number, record?: string) => Findin
 export function diagnose (tip: Tip, rows: readonly SuspectRow[], found: Found, gap?: { readonly after: number, readonly before: number }): Finding | undefined {
   let { seq, hash } = tip
   for (const [index, row] of rows.entries()) {
-    const where = `Record ${row.seq} (${row.record}, ${row.ts.toISOString()})`
+    const where = `Record ${row.seq} (${row.record}, ${timeOf(row)})`
     if (row.seq === seq) return found('duplicated', `${where} is there twice.`, row.seq, row.record)
     if (row.seq > seq + 1) {
       const noted = gap?.after === seq ? ' The gateway noted this gap when the database was set back to an older backup.' : ''
-      return found('missing', `${span(seq + 1, row.seq - 1)} missing before ${row.record} (${row.ts.toISOString()}).${noted}`, seq + 1)
+      return found('missing', `${span(seq + 1, row.seq - 1)} missing before ${row.record} (${timeOf(row)}).${noted}`, seq + 1)
     }
     if (row.hash === null || !linkHash(hash, row.body).equals(row.hash)) {
       const other = rows.slice(index + 1).find(later => follows(hash, later, row))
@@ -25,6 +25,11 @@ export function diagnose (tip: Tip, rows: readonly SuspectRow[], found: Found, g
     hash = row.hash
   }
   return undefined
+}
+
+/** Whoever can change a time can make it one that no clock shows. */
+function timeOf ({ ts }: SuspectRow): string {
+  return Number.isFinite(Number(ts)) ? new Date(ts).toISOString() : 'at no time that can be told'
 }
 
 /** A later record that belongs here: it was moved with its hash, or without. */

@@ -1,9 +1,11 @@
 import type { KeyObject } from 'node:crypto'
 
 import { checkpointLines } from '../../../db/checkpoints.ts'
-import { chainRows, strayChains, withSnapshot } from '../../../db/chain-rows.ts'
+import { chainRows, strayChains } from '../../../db/chain-rows.ts'
 import type { ChainRow } from '../../../db/chain-rows.ts'
 import type { Database } from '../../../db/connect.ts'
+import { withSnapshot } from '../../../db/snapshot.ts'
+import type { Snapshot } from '../../../db/snapshot.ts'
 import type { ReadCheckpoint } from '../checkpoint.ts'
 import type { Tip } from '../hash-chain.ts'
 import { gatherEvidence } from './evidence.ts'
@@ -12,7 +14,7 @@ import type { Finding } from './finding.ts'
 import { beginning, walkChain } from './walk.ts'
 
 export interface VerifyOptions {
-  readonly database: Pick<Database, 'db'>
+  readonly database: Pick<Database, 'url'>
   /** Whose signatures count, by id. */
   readonly keys: ReadonlyMap<string, KeyObject>
   /** Checkpoints from outside the database. */
@@ -36,11 +38,12 @@ const SIGNED_WITHIN = 3_600_000
 
 /** Reads everything the ledger holds, on one unchanging view of it, and says what does not fit. */
 export async function verifyLedger ({ database, ...options }: VerifyOptions): Promise<Verified> {
-  return await withSnapshot(database.db, async db => await verifyView(db, options))
+  return await withSnapshot(database.url, async snapshot => await verifyView(snapshot, options))
 }
 
 /** The same on a view that the caller has, so that it can go on with what was verified. */
-export async function verifyView (db: Parameters<typeof chainRows>[0], { keys, sources, since }: Omit<VerifyOptions, 'database'>): Promise<Verified> {
+export async function verifyView (snapshot: Snapshot, { keys, sources, since }: Omit<VerifyOptions, 'database'>): Promise<Verified> {
+  const { db } = snapshot
   const evidence = gatherEvidence([{ name: 'The database', lines: await checkpointLines(db) }, ...sources], keys)
   const findings = [...evidence.findings]
   const chains = await chainRows(db)
@@ -50,7 +53,7 @@ export async function verifyView (db: Parameters<typeof chainRows>[0], { keys, s
     const checkpoints = evidence.byChain.get(chain.id) ?? []
     if (since !== undefined && isOlder(chain, since) && checkpoints.at(-1)?.seq === chain.lastSeq) continue
     const start = startOf(chain, checkpoints, since)
-    const walked = 'flaw' in start ? { records: 0, signed: 0, finding: start } : await walkChain(db, chain, checkpoints, start)
+    const walked = 'flaw' in start ? { records: 0, signed: 0, finding: start } : await walkChain(snapshot, chain, checkpoints, start)
     const finding = walked.finding ?? unsignedEnd(chain, walked.signed)
     if (finding !== undefined) findings.push(finding)
     else unsigned += chain.lastSeq - walked.signed
