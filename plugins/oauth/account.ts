@@ -29,6 +29,7 @@ export function account (app: FastifyInstance, { identity, pages, reachedBy, pub
   const cookie = openAccountCookie(identity.deriveKey('account forms'), publicUrl)
 
   app.get('/account', { exposeHeadRoute: false }, async (request: Form, reply) => {
+    if (isOtherLoopback(request.headers.host, publicUrl)) return await reply.redirect(`${publicUrl}/account`, 303)
     const present = await presentOf(request)
     return present === undefined ? await showLogin(request, reply) : await show(present, request, reply, { done: request.query.done })
   })
@@ -137,6 +138,14 @@ export function account (app: FastifyInstance, { identity, pages, reachedBy, pub
 }
 
 const HTML = 'text/html; charset=utf-8'
+const LOOPBACK = ['localhost', '127.0.0.1', '[::1]']
+
+/** This very gateway by another of the names of this computer: a page would open there, but its forms are taken from `publicUrl` only. */
+function isOtherLoopback (host: string | undefined, publicUrl: string): boolean {
+  const [given, ours] = [`http://${host}`, publicUrl].map((text) => URL.canParse(text) ? new URL(text) : undefined)
+  if (given === undefined || ours === undefined || ours.protocol !== 'http:') return false
+  return given.hostname !== ours.hostname && given.port === ours.port && LOOPBACK.includes(given.hostname) && LOOPBACK.includes(ours.hostname)
+}
 
 /** The person is known here; that they must wait after too many tries is not told, as anywhere. */
 const WRONG = 'The password that you have now is another one. Nothing was changed.'

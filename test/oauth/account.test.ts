@@ -37,6 +37,16 @@ t.test('the account pages', async (t) => {
     t.notMatch(String(row?.row), [...browser.cookies.values()][0]?.value ?? 'none', 'the database has only a hash of it')
   })
 
+  await t.test('open under the one name that their forms are taken from, whichever name of this computer was typed', async (t) => {
+    const { hostname, port } = new URL(url)
+    for (const name of ['localhost', '127.0.0.1'].filter((other) => other !== hostname)) {
+      const response = await fetch(`http://${name}:${port}/account`, { redirect: 'manual' })
+      t.equal(response.status, 303)
+      t.equal(response.headers.get('location'), `${url}/account`)
+    }
+    t.equal((await fetch(`${url}/account`, { redirect: 'manual' })).status, 200)
+  })
+
   await t.test('say of a wrong password and an unknown name the same', async (t) => {
     const answers = await Promise.all([loggedIn('admin', 'wrong-password-1'), loggedIn('nobody', 'wrong-password-1')])
     for (const { page } of answers) {
