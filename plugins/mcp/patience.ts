@@ -1,6 +1,6 @@
 import { keepAliveMs } from '../../src/protocol/sse.ts'
-import { Roster } from './roster.ts'
-import type { Placed } from './roster.ts'
+import { Roster } from '../../src/roster.ts'
+import type { Placed } from '../../src/roster.ts'
 
 /** An answer that somebody waits for. */
 export interface Waiting extends Placed {

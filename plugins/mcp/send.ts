@@ -10,6 +10,7 @@ import type { Answer } from '../../src/upstreams/answer.ts'
 import type { Ask } from '../../src/upstreams/ask.ts'
 import type { Sink } from '../../src/upstreams/channel.ts'
 import type { Instance } from '../../src/upstreams/instance.ts'
+import type { Askable } from '../../src/upstreams/turns.ts'
 import type { Gate } from './gate.ts'
 import { ownerOf } from './owner.ts'
 
@@ -76,8 +77,9 @@ export function changesFor (call: Call, more?: Params): Params {
 const none: Params = Object.freeze({})
 
 /** Who waits for the answer: the call, and what it hears meanwhile. */
-class Caller implements Sink {
+class Caller implements Sink, Askable {
   request = 0
+  place = -1
   readonly #begun = performance.now()
   readonly #call: Call
   readonly #resolve: (answer: Answer) => void

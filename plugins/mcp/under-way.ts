@@ -1,6 +1,6 @@
 import type { Call, Principal } from '../../src/call.ts'
 import { Refusal } from '../../src/errors.ts'
-import { Roster } from './roster.ts'
+import { Roster } from '../../src/roster.ts'
 
 /** The messages that are on their way through the pipeline. */
 export class UnderWay extends Roster<Call> {

@@ -25,6 +25,8 @@ const siblingsMs = 15
  * between two rounds it waits, with its questions open, for the client to come back.
  */
 export class Dialogue implements Sink {
+  /** Of the turns it takes part in. */
+  place = -1
   readonly #asks = new Map<string, Ask>()
   readonly #onOver: () => void
   #count = 0

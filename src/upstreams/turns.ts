@@ -1,8 +1,10 @@
 import { Refusal } from '../errors.ts'
+import { Roster } from '../roster.ts'
+import type { Placed } from '../roster.ts'
 import type { Ask } from './ask.ts'
 
-/** A call that can be asked something by the server that works on it. */
-export interface Askable {
+/** A call that can be asked something by the server that works on it. Its place belongs to the turns it is in. */
+export interface Askable extends Placed {
   asked (ask: Ask): void
 }
 
@@ -20,7 +22,7 @@ const maxWaiting = 1_000
 export class Turns {
   #strict: boolean
   readonly #onAsking: () => void
-  readonly #active = new Set<Askable>()
+  readonly #active = new Roster<Askable>()
   readonly #parked = new Set<Askable>()
   readonly #waiting: Waiting[] = []
   #doubtful: Ask[] = []
@@ -64,7 +66,7 @@ export class Turns {
 
   /** The call is over, or does not want its turn any more. */
   leave (call: Askable): void {
-    this.#parked.delete(call)
+    if (this.#parked.size > 0) this.#parked.delete(call)
     if (this.#active.delete(call)) return this.#next()
     const at = this.#waiting.findIndex((waiting) => waiting.call === call)
     for (const waiting of at < 0 ? [] : this.#waiting.splice(at, 1)) wake(waiting)
@@ -95,14 +97,14 @@ export class Turns {
   }
 
   #begin (call: Askable): void {
-    this.#parked.delete(call)
+    if (this.#parked.size > 0) this.#parked.delete(call)
     this.#active.add(call)
   }
 
   #only (): Askable | undefined {
-    const from = this.#active.size > 0 ? this.#active : this.#parked
-    if (from.size !== 1) return undefined
-    const [call] = from
+    if (this.#active.size > 0) return this.#active.only
+    if (this.#parked.size !== 1) return undefined
+    const [call] = this.#parked
     return call
   }
 

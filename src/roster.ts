@@ -2,14 +2,20 @@
 export interface Placed { place: number }
 
 /**
- * Members that come and go with every call, each of which knows its place: that costs a call less than a Set or a Map,
- * which are rebuilt as calls run through them.
+ * Members that come and go with every call, each of which knows its place. Not a Set or a Map: those are rebuilt as calls run
+ * through them, and each table that is given up points to the next. Once one of them is among V8's old objects, every
+ * later table and every call it ever held stays alive until the next full collection.
  */
 export class Roster<Member extends Placed> {
   readonly #members: Member[] = []
 
   get size (): number {
     return this.#members.length
+  }
+
+  /** Whoever is alone here. */
+  get only (): Member | undefined {
+    return this.#members.length === 1 ? this.#members[0] : undefined
   }
 
   /** False when it stands here already. */
@@ -19,14 +25,16 @@ export class Roster<Member extends Placed> {
     return true
   }
 
-  delete (member: Member): void {
+  /** False when it does not stand here. */
+  delete (member: Member): boolean {
     const { place } = member
-    if (place < 0) return
+    if (place < 0) return false
     member.place = -1
     const last = this.#members.pop()
-    if (last === undefined || last === member) return
+    if (last === undefined || last === member) return true
     this.#members[place] = last
     last.place = place
+    return true
   }
 
   /** A copy, since members may go while they are looked at. */
