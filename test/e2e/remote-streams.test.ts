@@ -145,3 +145,81 @@ t.test('29: a server of 2025-11-25 that closes a stream before it answered is as
   t.same(resumed, ['e1', 'e2'], 'from where it was')
 })
 let call: number | undefined
+
+/** A server of the session era that forgets its sessions when it is told to, with what each of them heard. */
+function forgetful (): { answer: Answer, forget: () => void, heard: { session: number, method: string | undefined, name: string | undefined }[], held: (() => void)[], capabilities: object } {
+  const state = { heard: [] as ReturnType<typeof forgetful>['heard'], held: [] as (() => void)[], capabilities: { tools: { listChanged: true }, resources: { subscribe: true } } as object }
+  let current = 0
+  let known = false
+  const answer: Answer = (message, response, request) => {
+    const { id, method, params } = message
+    if (request.method === 'GET' || request.method === 'DELETE') {
+      response.writeHead(405).end()
+      return undefined
+    }
+    if (method === 'initialize') {
+      known = true
+      response.setHeader('mcp-session-id', `s${++current}`)
+      state.heard.push({ session: current, method, name: undefined })
+      return { result: { protocolVersion: '2025-11-25', capabilities: state.capabilities, serverInfo: { name: 'forgetful', version: '1' } } }
+    }
+    if (!known || request.headers['mcp-session-id'] !== `s${current}`) {
+      response.writeHead(404, { 'content-type': 'application/json' }).end(JSON.stringify({ jsonrpc: '2.0', error: { code: -32001, message: 'Session not found' }, id: null }))
+      return undefined
+    }
+    state.heard.push({ session: current, method, name: params?.name })
+    if (method === 'tools/list') return { result: tools('add', 'hold') }
+    if (method === 'resources/list') return { result: { resources: [{ uri: 'mem://one', name: 'one' }] } }
+    if (method === 'resources/subscribe') return { result: {} }
+    if (params?.name === 'add') return { result: say('added') }
+    if (params?.name === 'hold') {
+      stream(response)
+      state.held.push(() => response.end(event({ id, result: say('held') })))
+    } else response.writeHead(202).end()
+    return undefined
+  }
+  return { answer, forget: () => { known = false }, ...state }
+}
+
+t.test('a server that forgot the session is given another one, and what it refused is sent again, once', async (t) => {
+  const server = forgetful()
+  const { gateway, token } = await remote(t, server.answer)
+  const client = await gateway.client('/mcp/remote', token)
+  await client.subscribeResource({ uri: 'mem://one' })
+  const held = client.callTool({ name: 'hold', arguments: {} })
+  await until(() => server.held.length === 1)
+  server.forget()
+  const answers = await Promise.all(['add', 'add', 'add'].map(async (name) => await client.callTool({ name, arguments: {} })))
+  t.same(answers.map(textOf), ['added', 'added', 'added'])
+  server.held[0]?.()
+  t.equal(textOf(await held), 'held', 'what was under way gets its own answer')
+  const count = (wanted: object): number => server.heard.filter((entry) => Object.entries(wanted).every(([key, value]) => entry[key as keyof typeof entry] === value)).length
+  t.equal(count({ method: 'initialize' }), 2, 'however many calls were refused')
+  t.equal(count({ session: 2, method: 'notifications/initialized' }), 1)
+  t.equal(count({ name: 'add' }), 3)
+  t.equal(count({ name: 'hold' }), 1, 'what may have been carried out is not sent again')
+  t.equal(count({ session: 2, method: 'resources/subscribe' }), 1, 'what counted in the session counts in the next')
+  t.equal((await gateway.rows({ kind: 'upstream', outcome: 'crashed' })).length, 0)
+})
+
+t.test('a server that comes back as another one is begun with anew', async (t) => {
+  const server = forgetful()
+  const { gateway, token } = await remote(t, server.answer)
+  const client = await gateway.client('/mcp/remote', token)
+  t.equal(textOf(await client.callTool({ name: 'add', arguments: {} })), 'added')
+  server.forget()
+  Object.assign(server.capabilities, { prompts: {} })
+  t.match(await client.callTool({ name: 'add', arguments: {} }), { isError: true, content: [{ text: /stopped before it answered/ }] })
+  t.equal(server.heard.filter(({ name }) => name === 'add').length, 1, 'nothing is sent to what may understand it differently')
+})
+
+t.test('a server that refuses the session it has just begun fails that call, not for ever', async (t) => {
+  const server = forgetful()
+  const { gateway, token } = await remote(t, (message, response, request) => {
+    if (message.params?.name === 'add') server.forget()
+    return server.answer(message, response, request)
+  })
+  const client = await gateway.client('/mcp/remote', token)
+  await t.rejects(client.callTool({ name: 'add', arguments: {} }), /Session not found/)
+  t.equal(server.heard.filter(({ method }) => method === 'initialize').length, 2)
+})

@@ -6,6 +6,7 @@ import { lists } from '../../protocol/methods.ts'
 import { mirrorHeaders } from './headers.ts'
 import type { Outgoing } from './headers.ts'
 import { EventReader } from './events.ts'
+import { RemoteSession } from './session.ts'
 
 export interface RemoteParts {
   readonly agent: Agent
@@ -37,9 +38,11 @@ export class Remote {
   readonly #open = new Map<unknown, AbortController>()
   readonly #end = new AbortController()
   readonly #schemas = new Map<string, unknown>()
-  #session: string | undefined
+  readonly #session = new RemoteSession()
+  /** A session is begun in the place of one that the server forgot; what is sent meanwhile waits for it. */
+  #renewing: Promise<void> | undefined
+  #listening = new AbortController()
   #isModern = false
-  #version: string | undefined
   /** Where 2024-11-05 messages are posted; answers come on the stream. */
   #messages: URL | undefined
 
@@ -60,12 +63,13 @@ export class Remote {
 
   /** Ends the session, as far as the server has one. */
   async leave (graceMs: number): Promise<void> {
-    if (this.#session === undefined || graceMs === 0) return
+    if (this.#session.id === undefined || graceMs === 0) return
     await this.#fetch('DELETE', this.#parts.url, {}, undefined, AbortSignal.timeout(graceMs)).then(({ body }) => body.dump(), () => {})
   }
 
   close (): void {
     this.#end.abort()
+    this.#listening.abort()
     for (const controller of this.#open.values()) controller.abort()
   }
 
@@ -76,25 +80,54 @@ export class Remote {
     if (this.#isModern && outgoing.method === 'notifications/cancelled') return
     const controller = new AbortController()
     if (outgoing.id !== undefined && outgoing.method !== undefined) this.#open.set(outgoing.id, controller)
-    const answer = await this.#fetch('POST', this.#messages ?? this.#parts.url, { ...mirrors, accept, 'content-type': 'application/json' }, text, controller.signal)
-    if (outgoing.method === 'initialize' && this.#messages === undefined && unknownHere.has(answer.statusCode)) return await this.#openOldStream(text, outgoing, answer)
-    await this.#read(answer, outgoing, controller.signal).catch((error: unknown) => {
-      if (this.#end.signal.aborted || controller.signal.aborted) throw error
-      this.#parts.note(`the answer of the remote server broke off: ${reasonOf(error)}`)
-      this.#fail(outgoing, 'The connection to the remote server broke before it answered.', unreachable)
-    })
+    await this.#renewing
+    await this.#exchange(text, outgoing, { ...mirrors, accept, 'content-type': 'application/json' }, controller.signal)
     if (outgoing.method === 'notifications/initialized' && this.#messages === undefined) void this.#listen()
   }
 
-  async #read (answer: Dispatcher.ResponseData, outgoing: Outgoing, signal: AbortSignal): Promise<void> {
-    const { statusCode, headers, body } = answer
-    const session = headers['mcp-session-id']
-    if (outgoing.method === 'initialize' && typeof session === 'string') this.#session = session
-    const type = String(headers['content-type'] ?? '').toLowerCase()
-    if (statusCode === 404 && this.#session !== undefined && outgoing.method !== 'initialize') {
-      await body.dump()
-      return this.#parts.gone('the remote server does not know the session any more')
+  async #exchange (text: string, outgoing: Outgoing, headers: Record<string, string>, signal: AbortSignal): Promise<void> {
+    let session = this.#session.id
+    let answer = await this.#fetch('POST', this.#messages ?? this.#parts.url, headers, text, signal)
+    if (outgoing.method === 'initialize' && this.#messages === undefined && unknownHere.has(answer.statusCode)) return await this.#openOldStream(text, outgoing, answer)
+    // A request of a session that the server does not know was certainly not carried out: it is sent again, once.
+    if (answer.statusCode === 404 && session !== undefined && outgoing.id !== undefined && outgoing.method !== undefined) {
+      await answer.body.dump()
+      if (this.#session.id === session) await (this.#renewing ??= this.#renew().finally(() => { this.#renewing = undefined }))
+      else await this.#renewing
+      session = this.#session.id
+      answer = await this.#fetch('POST', this.#parts.url, headers, text, signal)
     }
+    await this.#read(answer, outgoing, signal, session).catch((error: unknown) => {
+      if (this.#end.signal.aborted || signal.aborted) throw error
+      this.#parts.note(`the answer of the remote server broke off: ${reasonOf(error)}`)
+      this.#fail(outgoing, 'The connection to the remote server broke before it answered.', unreachable)
+    })
+  }
+
+  /**
+   * Begins a session as the one before was begun, and asks in it for what counted in that one. What may have been said
+   * to nobody meanwhile is told as a change.
+   * @throws Error when the server begins none, or is another one by now
+   */
+  async #renew (): Promise<void> {
+    const { initialize } = this.#session
+    if (initialize === undefined) return
+    this.#session.forget()
+    this.#listening.abort()
+    this.#listening = new AbortController()
+    const tell = async (message: object): Promise<Dispatcher.ResponseData> => await this.#fetch('POST', this.#parts.url, { accept, 'content-type': 'application/json' }, JSON.stringify({ jsonrpc: '2.0', ...message }), this.#end.signal)
+    await this.#read(await tell(initialize), initialize, this.#end.signal, undefined)
+    if (this.#session.headers['mcp-protocol-version'] === undefined) throw new Error('the remote server does not know the session any more, and begins no other')
+    this.#parts.note('the remote server forgot the session; another one was begun')
+    for (const message of [{ method: 'notifications/initialized' }, ...this.#session.told]) (await tell(message)).body.dump().catch(() => {})
+    void this.#listen()
+    for (const name of this.#session.lists) this.#parts.line(`{"jsonrpc":"2.0","method":"notifications/${name}/list_changed"}\n`)
+  }
+
+  async #read (answer: Dispatcher.ResponseData, outgoing: Outgoing, signal: AbortSignal, session: string | undefined): Promise<void> {
+    const { statusCode, headers, body } = answer
+    if (outgoing.method === 'initialize' && typeof headers['mcp-session-id'] === 'string') this.#session.begun(headers['mcp-session-id'])
+    const type = String(headers['content-type'] ?? '').toLowerCase()
     if (statusCode >= 300 && statusCode < 400) {
       await body.dump()
       return this.#fail(outgoing, 'The remote server wants to send the gateway elsewhere. Redirects are not followed: write the final address into "url".', unreachable)
@@ -104,7 +137,7 @@ export class Remote {
       if (statusCode >= 400) this.#fail(outgoing, `The remote server answered with HTTP ${statusCode}.`)
       return await body.dump()
     }
-    if (type.startsWith('text/event-stream') && statusCode < 300) return await this.#readEvents(body, outgoing, signal)
+    if (type.startsWith('text/event-stream') && statusCode < 300) return await this.#readEvents(body, outgoing, signal, session)
     if (type.startsWith('application/json') && ![401, 403].includes(statusCode) && statusCode < 500) return await this.#readJson(body, outgoing)
     await body.dump()
     this.#fail(outgoing, statusCode === 401 || statusCode === 403 ? 'The remote server refused the credentials of the gateway. Tell the operator.' : `The remote server answered with HTTP ${statusCode}.`, isOutage(statusCode) ? unreachable : undefined)
@@ -127,9 +160,9 @@ export class Remote {
    * Reads a stream until it answers. A server of the session era may close it before that, and is asked for the rest from
    * the last id it gave (specification 2025-11-25, basic/transports: resumability).
    */
-  async #readEvents (body: Dispatcher.ResponseData['body'], outgoing: Outgoing, signal: AbortSignal): Promise<void> {
+  async #readEvents (body: Dispatcher.ResponseData['body'], outgoing: Outgoing, signal: AbortSignal, session: string | undefined): Promise<void> {
     let [answered, last, waitMs] = [false, undefined as string | undefined, reopenMs]
-    for (let rest: typeof body | undefined = body; rest !== undefined; rest = await this.#restOf(last, waitMs, signal)) {
+    for (let rest: typeof body | undefined = body; rest !== undefined; rest = await this.#restOf(last, waitMs, signal, session)) {
       const reader = new EventReader(this.#parts.maxMessage, ({ data, id, retryMs }) => {
         [last, waitMs] = [id ?? last, retryMs ?? waitMs]
         answered = this.#receive(data, outgoing, false) || answered
@@ -146,10 +179,11 @@ export class Remote {
     this.#fail(outgoing, 'The remote server ended its stream before it answered.')
   }
 
-  /** What came after the event of that id; undefined where a server keeps none. */
-  async #restOf (last: string | undefined, waitMs: number, signal: AbortSignal): Promise<Dispatcher.ResponseData['body'] | undefined> {
+  /** What came after the event of that id; undefined where a server keeps none, or forgot the session it was in. */
+  async #restOf (last: string | undefined, waitMs: number, signal: AbortSignal, session: string | undefined): Promise<Dispatcher.ResponseData['body'] | undefined> {
     if (last === undefined || this.#isModern) return undefined
     await pause(Math.min(Math.max(waitMs, leastWaitMs), mostWaitMs), undefined, { signal, ref: false })
+    if (session !== this.#session.id) return undefined
     const { statusCode, headers, body } = await this.#fetch('GET', this.#parts.url, { accept: 'text/event-stream', 'last-event-id': last }, undefined, signal)
     if (statusCode === 200 && String(headers['content-type']).startsWith('text/event-stream')) return body
     await body.dump()
@@ -167,6 +201,7 @@ export class Remote {
       this.#parts.line(`${JSON.stringify({ jsonrpc: '2.0', id: outgoing.id, error: error ?? { code: -32603, message: 'The remote server did not answer in JSON-RPC.' } })}\n`)
       return true
     }
+    if (isAnswer && outgoing.method === 'initialize' && this.#renewing !== undefined) return true // nobody waits for it
     if (isObject(message)) this.#parts.line(`${text.replace(/[\r\n]/g, ' ')}\n`)
     return isAnswer
   }
@@ -174,17 +209,18 @@ export class Remote {
   /** Keeps what later headers need. */
   #learn (outgoing: Outgoing, result: unknown): void {
     if (!isObject(result)) return
-    if (outgoing.method === 'initialize' && typeof result['protocolVersion'] === 'string') this.#version = result['protocolVersion']
+    if (!this.#session.answered(outgoing, result)) return this.#parts.gone('the remote server forgot the session, and is able to do other things than before')
     const tools = outgoing.method === 'tools/list' ? result[lists['tools/list'].member] : undefined
     for (const tool of Array.isArray(tools) ? tools.filter(isObject) : []) this.#schemas.set(String(tool['name']), tool['inputSchema'])
   }
 
   /** The stream on which a session-era server says what belongs to no request. A server need not have one. */
   async #listen (): Promise<void> {
+    const { signal } = this.#listening
     let last: string | undefined
-    while (!this.#end.signal.aborted) {
+    while (!signal.aborted) {
       try {
-        const { statusCode, headers, body } = await this.#fetch('GET', this.#parts.url, { accept: 'text/event-stream', ...(last === undefined ? {} : { 'last-event-id': last }) }, undefined, this.#end.signal)
+        const { statusCode, headers, body } = await this.#fetch('GET', this.#parts.url, { accept: 'text/event-stream', ...(last === undefined ? {} : { 'last-event-id': last }) }, undefined, signal)
         if (statusCode !== 200 || !String(headers['content-type']).startsWith('text/event-stream')) return await body.dump()
         const reader = new EventReader(this.#parts.maxMessage, ({ id, data }) => {
           last = id ?? last
@@ -192,7 +228,7 @@ export class Remote {
         })
         for await (const chunk of body) reader.push(chunk as Buffer)
       } catch (error) {
-        if (!this.#end.signal.aborted) this.#parts.note(`the stream of the remote server broke: ${reasonOf(error)}`)
+        if (!signal.aborted) this.#parts.note(`the stream of the remote server broke: ${reasonOf(error)}`)
       }
       await new Promise((resolve) => setTimeout(resolve, reopenMs).unref())
     }
@@ -223,9 +259,7 @@ export class Remote {
   }
 
   async #fetch (method: 'GET' | 'POST' | 'DELETE', url: URL, headers: Record<string, string>, body: string | undefined, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
-    const own = this.#version === undefined ? {} : { 'mcp-protocol-version': this.#version }
-    const session = this.#session === undefined ? {} : { 'mcp-session-id': this.#session }
-    return await request(url, { method, dispatcher: this.#parts.agent, headers: { ...this.#parts.headers, ...own, ...session, ...headers }, signal, ...(body === undefined ? {} : { body }) })
+    return await request(url, { method, dispatcher: this.#parts.agent, headers: { ...this.#parts.headers, ...this.#session.headers, ...headers }, signal, ...(body === undefined ? {} : { body }) })
   }
 
   #fail ({ id, method }: Outgoing, message: string, code = -32603): void {
