@@ -2,6 +2,7 @@ import { Dialogue } from '../../src/bridge/dialogue.ts'
 import type { Round } from '../../src/bridge/dialogue.ts'
 import { paramsFor } from '../../src/bridge/params.ts'
 import { giveUp } from '../../src/bridge/parking.ts'
+import type { Parked } from '../../src/bridge/parking.ts'
 import { openState, sealState } from '../../src/bridge/request-state.ts'
 import type { State } from '../../src/bridge/request-state.ts'
 import type { Answered, Call } from '../../src/call.ts'
@@ -19,9 +20,9 @@ import { urlsFirst } from './urls-first.ts'
  * A 2026-07-28 client calls an upstream of the session era. What the upstream asks in the middle of the call becomes an
  * `input_required` result; the call waits, parked, until the client comes back with its answers.
  */
-export async function converse (gate: Gate, call: Call, instance: Instance): Promise<Answer | Answered> {
+export async function converse (gate: Gate, call: Call, current: Instance): Promise<Answer | Answered> {
   const state = stateOf(gate, call)
-  const dialogue = state?.kind === 'parked' ? await resume(gate, call, state.id) : await begin(gate, call, instance)
+  const { dialogue, instance } = state?.kind === 'parked' ? await resume(gate, call, state.id) : { dialogue: await begin(gate, call, current), instance: current }
   for (;;) {
     const round = await listen(call, instance, dialogue)
     if (round.kind === 'answer') return urlsFirst(gate, call, instance, round.answer) ?? round.answer
@@ -54,7 +55,8 @@ async function begin (gate: Gate, call: Call, instance: Instance): Promise<Dialo
   }
 }
 
-async function resume (gate: Gate, call: Call, id: string): Promise<Dialogue> {
+/** The call goes on where it was begun: another instance of its upstream knows the ids of other requests. */
+async function resume (gate: Gate, call: Call, id: string): Promise<Parked> {
   const parked = gate.parking.take(id)
   if (parked === undefined) throw new Refusal('PORTCULLIS_STATE_EXPIRED')
   const { dialogue, instance } = parked
@@ -67,8 +69,9 @@ async function resume (gate: Gate, call: Call, id: string): Promise<Dialogue> {
   }
   dialogue.record = call.record
   instance.extend(dialogue.id)
+  if (!dialogue.over && call.envelope?.logLevel !== undefined) applyLevel(gate, instance, call.envelope.logLevel)
   dialogue.answers(isObject(inputResponses) ? inputResponses : {})
-  return dialogue
+  return parked
 }
 
 /** Not written where it is assigned, see send.ts. */

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { accept, answers, legacyClient, modernClient, round, start, textOf } from '../support/asking.ts'
-import { openSession, read, rpc } from '../support/wire.ts'
+import { envelope, modernHeaders, openSession, read, rpc } from '../support/wire.ts'
 
 t.test('a 2026-07-28 upstream asks a client of the session era on the stream of its call', async (t) => {
   const gateway = await start(t)
@@ -52,4 +52,23 @@ t.test('53: answers and states are of 2026-07-28, and a client of the session er
     const { body } = await read(await gateway.post(`/mcp/${upstream}`, mallory, rpc('tools/call', { name: 'paint', arguments: { what: 'b' }, ...more }), session))
     t.match(body.result, { isError: true, content: [{ text: seen }] }, `${upstream}: it asks, as if nothing had been answered`)
   }
+})
+
+t.test('a retry that leaves while its upstream starts anew ends nobody else\'s call', async (t) => {
+  const gateway = await start(t, { env: { START_MS: '1500' } })
+  const token = await gateway.addUser('alice', ['user'])
+  const asked = await round(gateway, token, 'paint', {}, { args: { what: 'it' } })
+  t.equal(asked.result.resultType, 'input_required')
+  t.match(await round(gateway, token, 'die'), { result: { isError: true } })
+  const other = round(gateway, token, 'slow', {}, { args: { ms: 800 } }) // the first of the new process, as the question was of the old: their ids are the same
+  const leaving = new AbortController()
+  const retry = fetch(`${gateway.url}/mcp/curious`, {
+    method: 'POST',
+    signal: leaving.signal,
+    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json', accept: 'application/json, text/event-stream', ...modernHeaders('tools/call', 'paint') },
+    body: JSON.stringify(rpc('tools/call', { name: 'paint', arguments: { what: 'it' }, ...answers(asked, 'red'), _meta: { ...envelope, 'io.modelcontextprotocol/clientCapabilities': { elicitation: {} } } })),
+  })
+  setTimeout(() => leaving.abort(), 500)
+  await t.rejects(retry)
+  t.match(await other, { result: { content: [{ text: 'slow' }] } })
 })
