@@ -117,8 +117,9 @@ class Caller implements Sink, Askable {
     tellProgress(this.#call, params)
   }
 
-  log (params: Record<string, unknown>): void {
-    tellLog(this.#call, params)
+  /** A session has its own stream for that, where it is open. */
+  log (params: Record<string, unknown>, told: boolean): void {
+    if (!told || this.#call.era === 'modern') tellLog(this.#call, params)
   }
 
   #over (): void {

@@ -2,7 +2,7 @@ import type { Principal } from '../../src/call.ts'
 import { isAtLeast } from '../../src/protocol/era.ts'
 import type { LogLevel } from '../../src/protocol/era.ts'
 import { notification } from '../../src/protocol/reply.ts'
-import { keepAlive, keepAliveMs } from '../../src/protocol/sse.ts'
+import { comeBack, keepAlive, keepAliveMs } from '../../src/protocol/sse.ts'
 import type { Session } from '../../src/sessions.ts'
 import type { Instance } from '../../src/upstreams/instance.ts'
 
@@ -91,7 +91,10 @@ export class Streams {
   close (): void {
     clearInterval(this.#timer)
     clearTimeout(this.#telling)
-    for (const stream of [...this.#open]) stream.end()
+    for (const stream of [...this.#open]) {
+      if (stream.session?.version === '2025-11-25') stream.comment(comeBack) // earlier clients take an event without data for a message
+      stream.end()
+    }
   }
 
   /** Ends the streams of a user whose credential is not honoured any more. */
@@ -138,7 +141,7 @@ export class Streams {
     }
   }
 
-  /** A log message goes to the owner's streams at their level; with none open, to the one call it can belong to. */
+  /** A log message goes to the owner's streams at their level, and to the one call it can belong to if its client has none. */
   #log (instance: Instance, params: Record<string, unknown>): void {
     if (instance.owner === '*') return // nobody can say whose call a shared process is talking about
     let heard = false
@@ -146,7 +149,7 @@ export class Streams {
       heard ||= session !== undefined
       return session !== undefined && (session.logLevel === undefined || isAtLeast(params['level'], session.logLevel))
     })
-    if (!heard) instance.onlyCaller()?.log?.(params)
+    instance.onlyCaller()?.log?.(params, heard)
   }
 }
 

@@ -15,6 +15,9 @@ export function primer (id: string): string {
   return `id: ${id}\nretry: ${retryMs}\ndata: \n\n`
 }
 
+/** Says when to come back, ahead of hanging up (specification 2025-11-25, basic/transports). */
+export const comeBack = `retry: ${retryMs}\n\n`
+
 /** The first event of a 2024-11-05 stream: where messages are posted (specification 2024-11-05, basic/transports). */
 export function endpointEvent (address: string): string {
   return `event: endpoint\ndata: ${address}\n\n`

@@ -14,8 +14,8 @@ export interface Sink {
   fail (refusal: Refusal): void
   /** `params` of a notifications/progress for this request; the token in it is the gateway's. */
   progress? (params: Record<string, unknown>): void
-  /** `params` of a notifications/message that can only belong to this request. */
-  log? (params: Record<string, unknown>): void
+  /** `params` of a notifications/message that can only belong to this request; `told` when a session of the same owner hears it anyway. */
+  log? (params: Record<string, unknown>, told: boolean): void
 }
 
 export interface ChannelHooks {

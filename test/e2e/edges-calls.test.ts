@@ -71,6 +71,18 @@ t.test('43, T34: what a user\'s own process logs reaches that user and nobody el
   t.same([logged(hers), logged(his)], [3, 1])
 })
 
+t.test('63: a call that asked for log messages hears them, whether a session of the same user is open or not', async (t) => {
+  const gateway = await startGateway(t, { yaml: { limits } })
+  const [alice] = await people(gateway, 'alice') as [Person]
+  const hers = await overhear(t, gateway, alice)
+  const [body, headers] = modernTool('log', {}, { 'io.modelcontextprotocol/logLevel': 'info' })
+  t.match((await read(await gateway.post('/mcp/fixture', alice.token, body, headers))).text, /notifications\/message/)
+  await until(() => hers().includes('notifications/message'))
+  const [mute, more] = modernTool('log')
+  t.notMatch((await read(await gateway.post('/mcp/fixture', alice.token, mute, more))).text, /notifications\/message/)
+  t.notMatch((await called(gateway, alice, tool('log'))).text, /notifications\/message/, '31: a session hears them on its own stream, and not twice')
+})
+
 t.test('31: an answer comes on the stream of its request, and never on the session\'s own', async (t) => {
   const gateway = await startGateway(t)
   const [alice] = await people(gateway, 'alice') as [Person]
