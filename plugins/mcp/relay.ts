@@ -44,6 +44,7 @@ function present (answer: Answer | Answered, instance: Instance, gate: Gate, cal
     if (answer.kind === 'error') expectVisits(answer, instance, call)
     return answer.kind === 'error' ? errorFor(answer, instance.era, call) : answer
   }
+  if (instance.era === 'modern' && answer.resultType === undefined) noteUntyped(gate, instance)
   if (answer.text.length > config.guards.maxResult) throw tooLarge(answer.text.length, config.guards.maxResult)
   if (call.arrival.endpoint === undefined) catalog.learn(call, instance.upstream, answer.text)
   return { kind: 'result', text: resultFor(withTaskIds(gate, call, instance.upstream, answer), instance.era, call.era, call.record, call.method, instance.tools.get(call.target?.name ?? '')?.['outputSchema']), toolError: answer.isError }
@@ -53,6 +54,13 @@ function present (answer: Answer | Answered, instance: Instance, gate: Gate, cal
 function expectVisits ({ data }: Extract<Answered, { kind: 'error' }>, { upstream }: Instance, { session }: Call): void {
   if (session === undefined || !isObject(data) || !Array.isArray(data['elicitations'])) return
   for (const asked of data['elicitations'].filter(isObject)) session.expectVisit(upstream, asked['elicitationId'])
+}
+
+/** It is taken for complete; whoever runs the server is told once. */
+function noteUntyped (gate: Gate, instance: Instance): void {
+  if (instance.untypedNoted) return
+  instance.untypedNoted = true
+  gate.log.warn({ upstream: instance.upstream }, 'the upstream does not say what kind of result it gives (resultType); it is taken for a complete one')
 }
 
 function tooLarge (size: number, max: number): Refusal {

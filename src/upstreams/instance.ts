@@ -56,6 +56,8 @@ export class Instance {
   lastUsed = Date.now()
   /** The level it was last told to log at. */
   logLevel: LogLevel | undefined = undefined
+  /** It was noted that its results lack what 2026-07-28 wants of them. */
+  untypedNoted = false
   #isOpen = true
   readonly #offer: Offer
   readonly #channel: Channel

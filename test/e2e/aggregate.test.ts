@@ -100,6 +100,7 @@ t.test('74: a long list comes in pages, whose cursors are one principal\'s and o
     await t.rejects(client.listTools({ cursor: stray }), { code: -32602 }, JSON.stringify(stray))
   }
   await t.rejects(mallory.listTools({ cursor: mine }), { code: -32602 }, 'somebody else\'s')
+  t.match((await gateway.rows({ method: 'tools/list' })).at(-1), { principal: 'mallory', outcome: 'refused', code: 'PORTCULLIS_INVALID_PARAMS' }, 'and the record says so')
   await t.rejects(client.listPrompts({ cursor: mine }), { code: -32602 }, 'another list\'s')
   t.match((await client.listTools({ cursor: mine })).tools[0], { name: names[500] }, 'it is still good for what it was made for')
 })

@@ -90,6 +90,19 @@ t.test('36: a shutdown ends a listen with its result', async (t) => {
   t.match(messages.at(-1), { id: 'l-1', result: { resultType: 'complete', _meta: { 'io.modelcontextprotocol/subscriptionId': 'l-1' } } })
 })
 
+t.test('36: a shutdown says when to come back before it ends a session\'s own stream, to clients that know what that is', async (t) => {
+  const gateway = await startGateway(t)
+  const token = await gateway.addUser('alice', ['user'])
+  const said: Record<string, Promise<string>> = {}
+  for (const version of ['2025-11-25', '2025-06-18']) {
+    const response = await fetch(`${gateway.url}/mcp/fixture`, { headers: { authorization: `Bearer ${token}`, accept: 'text/event-stream', ...await openSession(gateway, token, version) } })
+    said[version] = response.text()
+  }
+  await gateway.gateway.close(5_000)
+  t.equal(await said['2025-11-25'], 'retry: 1000\n\n')
+  t.equal(await said['2025-06-18'], '', 'a client of before takes an event without data for a message')
+})
+
 t.test('36: a call that a shutdown does not wait for ends with an answer, in either era and shape', async (t) => {
   const folder = t.testdir()
   const gateway = await startGateway(t, { folder, yaml: { upstreams: { fixture: fixture({ shared: join(folder, 'shared'), timeouts: { call: '60s' } }) }, roles: { user: { allow: ['*/*'] } } } })
@@ -111,21 +124,27 @@ t.test('61: a result of a 2026-07-28 server that does not say its type is comple
   const gateway = await startGateway(t, { yaml: { upstreams: { terse: { command: ['node', '-e', terse] } }, roles: { user: { allow: ['*/*'] } } } })
   const token = await gateway.addUser('alice', ['user'])
   const [body, headers] = modernTool('say')
-  t.match((await read(await gateway.post('/mcp/terse', token, body, headers))).body.result, { resultType: 'complete', content: [{ text: 'said' }] })
+  for (let i = 0; i < 2; i++) t.match((await read(await gateway.post('/mcp/terse', token, body, headers))).body.result, { resultType: 'complete', content: [{ text: 'said' }] })
+  t.equal(gateway.log().split('does not say what kind').length - 1, 1, 'and the operator hears of it once')
 })
 
-t.test('69: a retry is heard under its own progress token', async (t) => {
+t.test('69: a retry is heard under its own progress token and at its own level', async (t) => {
   const gateway = await start(t)
   const token = await gateway.addUser('alice', ['user'])
-  const send = async (progressToken: string, more: object = {}): Promise<Awaited<ReturnType<typeof read>>> => await read(await gateway.post('/mcp/curious', token, rpc('tools/call', { name: 'steps', arguments: {}, ...more, _meta: { ...envelope, 'io.modelcontextprotocol/clientCapabilities': { elicitation: {} }, progressToken } }), modernHeaders('tools/call', 'steps')))
-  const { body: { result = {} } } = await send('first')
+  const send = async (progressToken: string, logLevel: string | undefined, more: object = {}): Promise<Awaited<ReturnType<typeof read>>> => await read(await gateway.post('/mcp/curious', token, rpc('tools/call', { name: 'steps', arguments: {}, ...more, _meta: { ...envelope, 'io.modelcontextprotocol/clientCapabilities': { elicitation: {} }, 'io.modelcontextprotocol/logLevel': logLevel, progressToken } }), modernHeaders('tools/call', 'steps')))
+  const { body: { result = {} } } = await send('first', 'error')
   t.match(result, { resultType: 'input_required' })
   const { requestState } = result
   const [key = ''] = Object.keys(result['inputRequests'] as object)
-  const second = await send('second', { requestState, inputResponses: { [key]: { action: 'accept', content: { colour: 'red' } } } })
+  const second = await send('second', 'debug', { requestState, inputResponses: { [key]: { action: 'accept', content: { colour: 'red' } } } })
   t.match(second.body.result, { content: [{ text: 'red' }] })
   t.match(second.text, /"progressToken":"second"/)
   t.notMatch(second.text, /"progressToken":"first"/)
+  t.match(second.text, /"data":"stepped"/, 'what it asked to hear, and the call before it did not')
+  const third = (await send('third', 'debug')).body.result ?? {}
+  const mute = await send('fourth', undefined, { requestState: third['requestState'], inputResponses: { [Object.keys(third['inputRequests'] as object)[0] ?? '']: { action: 'accept', content: { colour: 'blue' } } } })
+  t.match(mute.body.result, { content: [{ text: 'blue' }] })
+  t.notMatch(mute.text, /stepped/, 'nor what only the call before it asked for')
 })
 
 t.test('70: a state does not outlive the gateway that holds the call', async (t) => {
