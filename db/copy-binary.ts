@@ -52,6 +52,7 @@ export class CopyDecoder {
       const fields = view.getInt16(at)
       if (fields === TRAILER) {
         this.#state = 'ended'
+        this.#wanted = 0
         at += COUNT_BYTES
         break
       }

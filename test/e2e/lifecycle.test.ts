@@ -38,7 +38,7 @@ t.test('a shutdown lets a call finish, says so meanwhile, and loses no record', 
   await until(() => gateway.calls().some(({ params }) => params?.['name'] === 'sleep'))
   const closed = gateway.gateway.close(5_000)
   t.match(await (await slow).json(), { result: { content: [{ text: 'slept 600' }] } })
-  t.equal(await stream.text(), '', 'the open stream was ended')
+  t.equal(await stream.text(), 'retry: 1000\n\n', 'the open stream was ended, and its client knows when to come back')
   await closed
   await t.rejects(fetch(`${gateway.url}/livez`), 'nothing listens any more')
   const { rows } = await database.pool.query<{ outcome: string }>("select outcome from ledger.attempt where tool = 'sleep'")
