@@ -15,6 +15,8 @@ export interface HashQueueOptions {
   readonly waiting: number
   /** How long one waits at most, in milliseconds. */
   readonly patience: number
+  /** Milliseconds between one turn and the next while somebody waits: processor time for everybody else. None when left out. */
+  readonly rest?: number
   /** Somebody was turned away. */
   readonly onRefused?: () => void
 }
@@ -60,7 +62,7 @@ export function openHashQueue (options: HashQueueOptions): HashQueue {
       return
     }
     clearTimeout(next.timer)
-    next.start()
+    setTimeout(next.start, options.rest ?? 0)
   }
 
   function refuse (): Refusal {

@@ -10,8 +10,11 @@ import { readPassword } from './password-rules.ts'
 /** argon2id, 19 MiB, two passes, one lane: OWASP's first choice; about 30 ms on a small core. */
 const PARAMETERS = { type: argon2.argon2id, memoryCost: 19456, timeCost: 2, parallelism: 1, hashLength: 32 } as const
 
-/** One processor is left to the calls: with both of two hashing, a storm of logins makes calls several times slower. */
-const QUEUE: HashQueueOptions = { running: Math.max(1, Math.min(2, availableParallelism() - 1)), waiting: 50, patience: 2000 }
+/**
+ * One processor is left to the calls: with both of two hashing, a storm of logins makes calls several times slower. Where there
+ * are no more than two, hashing rests between turns too, since calls share both with the database and the servers.
+ */
+const QUEUE: HashQueueOptions = { running: Math.max(1, Math.min(2, availableParallelism() - 1)), waiting: 50, patience: 2000, rest: availableParallelism() <= 2 ? 80 : 0 }
 
 /** Hashes and verifies passwords, never more than a few at once. */
 export interface Passwords {

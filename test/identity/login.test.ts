@@ -331,3 +331,13 @@ t.test('a refresh token', async (t) => {
     t.equal(rows.length, 0)
   })
 })
+
+t.test('while somebody waits, there is a rest between one turn and the next; who finds nobody has none', async (t) => {
+  const queue = openHashQueue({ running: 1, waiting: 5, patience: 5_000, rest: 60 })
+  const times: number[] = []
+  const work = async (): Promise<void> => { times.push(performance.now()) }
+  await Promise.all([queue.turn(work), queue.turn(work)])
+  const [first = 0, second = 0] = times
+  t.ok(second - first >= 55, 'the processor is left to others')
+  t.equal(queue.running, 0)
+})
