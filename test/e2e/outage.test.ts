@@ -1,26 +1,21 @@
 import { spawn } from 'node:child_process'
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { stringify } from 'yaml'
 import { fixture, freePort, startGateway, until } from '../support/gateway.ts'
 import { start as startAsking } from '../support/asking.ts'
-import { cableTo } from '../support/outage.ts'
+import { cableTo, stopRecording } from '../support/outage.ts'
 import { testDatabase } from '../support/postgres.ts'
+import { openFolder } from '../support/serve.ts'
 
 const cli = fileURLToPath(new URL('../../dist/src/cli.js', import.meta.url))
 const initialize = { jsonrpc: '2.0', id: 1, method: 'initialize', params: { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 'load', version: '1' } } }
 
 t.test('kill -9 under load: every call that reached the upstream has its record after the restart', async (t) => {
   const database = await testDatabase(t)
-  const folder = mkdtempSync(join(tmpdir(), 'portcullis-kill-'))
-  chmodSync(folder, 0o755)
-  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
-  const shared = join(folder, 'shared')
-  mkdirSync(shared)
-  chmodSync(shared, 0o777)
+  const { folder, shared } = openFolder(t)
   writeFileSync(join(folder, 'upstreams.yaml'), stringify({ upstreams: { fixture: fixture({ shared }) }, roles: { admin: { allow: ['*/*'] } }, limits: [{ calls: 1_000_000, per: 'hour', by: ['user'] }] }))
   const port = await freePort()
   const env = { PATH: process.env['PATH'] ?? '', DATABASE_URL: database.url, PORT: String(port), METRICS_PORT: String(await freePort()), PORTCULLIS_DATA: join(folder, 'data'), PORTCULLIS_ADMIN_PASSWORD: 'gravel teapot nine harbour', LOG_LEVEL: 'warn' }
@@ -118,7 +113,7 @@ t.test('an answer that cannot be recorded does not reach the upstream that asked
     return pattern.exec(heard)?.[1] ?? ''
   }
   const id = await hear(/"id":"(ask-[\w-]+)"/)
-  await database.pool.query(rename('ingest', 'ingest_later'))
+  const resume = await stopRecording(database)
   await gateway.post('/mcp/curious', token, { jsonrpc: '2.0', id: 8, method: 'tools/list' }, session)
   await until(async () => (await fetch(`${gateway.url}/readyz`)).status === 503, 20_000)
   const answered = await gateway.post('/mcp/curious', token, { jsonrpc: '2.0', id, result: { action: 'accept', content: { colour: 'never recorded' } } }, session)
@@ -126,14 +121,5 @@ t.test('an answer that cannot be recorded does not reach the upstream that asked
   await hear(/("id":7[,}])/)
   t.match(heard, /"id":7[,}]/, 'the call has ended')
   t.notMatch(heard, 'never recorded', 'and its server had no answer to repeat')
-  await database.pool.query(rename('ingest_later', 'ingest'))
+  await resume()
 })
-
-/** A function of the ledger under another name, in all its forms. */
-function rename (from: string, to: string): string {
-  return `do $$ declare form regprocedure; begin
-    for form in select oid from pg_proc where proname = '${from}' and pronamespace = 'ledger'::regnamespace loop
-      execute format('alter function %s rename to ${to}', form);
-    end loop;
-  end $$`
-}

@@ -1,32 +1,22 @@
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 import t from 'tap'
 import { stringify } from 'yaml'
 
-import type { Database } from '../../db/connect.ts'
 import { recordedGaps } from '../../db/recorded-gaps.ts'
 import { auditVerify } from '../../src/commands/audit-verify.ts'
 import { adminPassword, fixture, freePort, startGateway, until } from '../support/gateway.ts'
+import { stopRecording } from '../support/outage.ts'
 import { testDatabase } from '../support/postgres.ts'
-import { connectAdmin, ready, serve } from '../support/serve.ts'
+import { connectAdmin, openFolder, ready, serve } from '../support/serve.ts'
 
 const onlyReads = { readOnlyHint: true }
 const annotated = JSON.stringify({ echo: onlyReads, add: onlyReads, secret: onlyReads, whoami: { readOnlyHint: false } })
 const initialize = { jsonrpc: '2.0', id: 1, method: 'initialize', params: { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 'reader', version: '1' } } }
 
-/** The database takes no record any more, but still says who may do what. */
-async function stopRecording ({ pool }: Database): Promise<() => Promise<void>> {
-  await pool.query(rename('ingest', 'ingest_later'))
-  return async () => { await pool.query(rename('ingest_later', 'ingest')) }
-}
-
 t.test('while nothing can be recorded, named tools that only read go on and are counted; everything else is refused', async (t) => {
-  const folder = mkdtempSync(join(tmpdir(), 'portcullis-unrecorded-'))
-  chmodSync(folder, 0o755)
-  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
-  const shared = join(folder, 'shared')
+  const { folder, shared } = openFolder(t)
   const gateway = await startGateway(t, {
     folder,
     yaml: {
@@ -80,12 +70,7 @@ t.test('while nothing can be recorded, named tools that only read go on and are 
 
 t.test('calls that went on without a record are on it even if the gateway is killed meanwhile', async (t) => {
   const database = await testDatabase(t)
-  const folder = mkdtempSync(join(tmpdir(), 'portcullis-unrecorded-'))
-  chmodSync(folder, 0o755)
-  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
-  const shared = join(folder, 'shared')
-  mkdirSync(shared)
-  chmodSync(shared, 0o777)
+  const { folder, shared } = openFolder(t)
   const file = join(folder, 'upstreams.yaml')
   const port = await freePort()
   const url = `http://127.0.0.1:${port}`
@@ -117,12 +102,3 @@ t.test('calls that went on without a record are on it even if the gateway is kil
   await until(() => !readdirSync(ledger).some((name) => name.endsWith('.gap')))
   t.match(second.said(), 'calls went on without a record in an earlier process')
 })
-
-/** A function of the ledger under another name, in all its forms. */
-function rename (from: string, to: string): string {
-  return `do $$ declare form regprocedure; begin
-    for form in select oid from pg_proc where proname = '${from}' and pronamespace = 'ledger'::regnamespace loop
-      execute format('alter function %s rename to ${to}', form);
-    end loop;
-  end $$`
-}

@@ -1,6 +1,7 @@
 import { connect, createServer } from 'node:net'
 import type { AddressInfo, Socket } from 'node:net'
 import type { Test } from 'tap'
+import type { Database } from '../../db/connect.ts'
 
 /** A database behind a cable that a test can pull. */
 export interface Cable {
@@ -52,4 +53,19 @@ export async function cableTo (t: Test, url: string): Promise<Cable> {
       await new Promise((resolve) => server.once('listening', resolve))
     },
   }
+}
+
+/** The database takes no record any more, but still says who may do what. Returns how it goes on. */
+export async function stopRecording ({ pool }: Pick<Database, 'pool'>): Promise<() => Promise<void>> {
+  await pool.query(rename('ingest', 'ingest_later'))
+  return async () => { await pool.query(rename('ingest_later', 'ingest')) }
+}
+
+/** A function of the ledger under another name, in all its forms. */
+function rename (from: string, to: string): string {
+  return `do $$ declare form regprocedure; begin
+    for form in select oid from pg_proc where proname = '${from}' and pronamespace = 'ledger'::regnamespace loop
+      execute format('alter function %s rename to ${to}', form);
+    end loop;
+  end $$`
 }

@@ -1,6 +1,9 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcessByStdio } from 'node:child_process'
 import { once } from 'node:events'
+import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { Client } from '@modelcontextprotocol/sdk/client/index.js'
@@ -16,6 +19,17 @@ export interface Served {
   readonly said: () => string
   /** Its exit code, or the signal that ended it. */
   readonly ended: Promise<number | string>
+}
+
+/** A folder for one, removed with the test; confined servers may write in `shared`. */
+export function openFolder (t: Test): { readonly folder: string, readonly shared: string } {
+  const folder = mkdtempSync(join(tmpdir(), 'portcullis-served-'))
+  chmodSync(folder, 0o755)
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  const shared = join(folder, 'shared')
+  mkdirSync(shared)
+  chmodSync(shared, 0o777)
+  return { folder, shared }
 }
 
 /** Starts it as it was built; killed with the test. */
