@@ -15,6 +15,7 @@ import * as userIdentities from './migrations/0008_user_identities.ts'
 import * as ledgerKeeping from './migrations/0009_ledger_keeping.ts'
 import * as ledgerConnections from './migrations/0010_ledger_connections.ts'
 import * as ledgerSearch from './migrations/0011_ledger_search.ts'
+import * as ledgerIngest from './migrations/0012_ledger_ingest.ts'
 
 /** Every migration there is, in order. Forward only: a mistake is mended by the next one. */
 const migrations: Readonly<Record<string, Migration>> = {
@@ -29,6 +30,7 @@ const migrations: Readonly<Record<string, Migration>> = {
   '0009_ledger_keeping': ledgerKeeping,
   '0010_ledger_connections': ledgerConnections,
   '0011_ledger_search': ledgerSearch,
+  '0012_ledger_ingest': ledgerIngest,
 }
 
 /**

@@ -39,14 +39,27 @@ const pair = Buffer.alloc(2 * HASH_BYTES)
 
 /** The hashes of newline-separated records that follow on `previous`, which goes first; all in one buffer. */
 export function hashesOf (previous: Buffer, lines: Buffer): Buffer {
-  const hashes = [previous]
-  let latest = previous
-  for (let start = 0; start < lines.length;) {
-    const newline = lines.indexOf(10, start)
-    const end = newline < 0 ? lines.length : newline
-    latest = linkHash(latest, lines.subarray(start, end))
-    hashes.push(latest)
+  const hashes = Buffer.allocUnsafe((1 + countLines(lines)) * HASH_BYTES)
+  previous.copy(hashes)
+  let at = HASH_BYTES
+  for (let start = 0; start < lines.length; at += HASH_BYTES) {
+    const end = endOfLine(lines, start)
+    hashes.copy(pair, 0, at - HASH_BYTES, at)
+    // As latin1 text: a buffer for each hash takes longer than the hash.
+    pair.write(hash('sha256', lines.subarray(start, end), 'binary'), HASH_BYTES, 'latin1')
+    hashes.write(hash('sha256', pair, 'binary'), at, 'latin1')
     start = end + 1
   }
-  return Buffer.concat(hashes)
+  return hashes
+}
+
+function countLines (lines: Buffer): number {
+  let count = 0
+  for (let start = 0; start < lines.length; start = endOfLine(lines, start) + 1) count++
+  return count
+}
+
+function endOfLine (lines: Buffer, start: number): number {
+  const newline = lines.indexOf(10, start)
+  return newline < 0 ? lines.length : newline
 }

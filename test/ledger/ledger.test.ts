@@ -232,6 +232,8 @@ t.test('a batch is taken once, only in its place, and only by a chain that was o
   t.equal(await ingest(3, lines('c') + '\n'), '3')
   await t.rejects(ingest(4, lines('d') + '\n{'), { code: '22P02' }, 'half a batch is none')
   await t.rejects(pool.query('select ledger.ingest($1, 4, $2, $3)', [chain, lines('d'), hashesOf(Buffer.alloc(32), Buffer.from(lines('x')))]), { code: 'LG001' }, 'hashes of something else')
+  const missing = hashesOf(Buffer.alloc(32), Buffer.from(lines('d', 'e'))).subarray(0, 64)
+  await t.rejects(pool.query('select ledger.ingest($1, 4, $2, $3)', [chain, lines('d', 'e'), missing]), { code: 'LG001' }, 'a hash too few: no line is left out in silence')
   const both = await Promise.all([ingest(4, lines('d')), ingest(4, lines('d'))])
   t.strictSame(both, ['4', '4'])
   const { rows } = await pool.query("select string_agg(record, '' order by seq) as records from ledger.event")
