@@ -84,21 +84,25 @@ export const limits = fp(async (app: FastifyInstance, { config, metrics, now = D
   })
 
   function createCounter (limit: Limit): Counter {
-    if (redis !== undefined) return { limit, windows: undefined, count: countIn(app, limit) }
+    const counted = { limit, tally: metrics?.limit(limit.spec.name) }
+    if (redis !== undefined) return { limit, windows: undefined, count: countIn(app, counted) }
     const windows = new Windows(maxWindows)
-    return { limit, windows, count: (facts) => countHere(limit, windows, facts, now()) }
+    return { limit, windows, count: (facts) => countHere(counted, windows, facts, now()) }
   }
 
   /** Tells the metrics; refuses for the first limit that is used up. */
   function judge (counts: readonly Count[], facts: CallFacts): LimitState {
-    for (const { limit, exceeded } of counts) metrics?.limit(limit.spec.name, exceeded ? 'exceeded' : 'allowed')
+    for (const { tally, exceeded } of counts) if (tally !== undefined) tally[exceeded ? 'exceeded' : 'allowed'].value++
     const first = counts.find(({ exceeded }) => exceeded)
     if (first !== undefined) throw usedUp(first.limit, facts, first.ttl, now())
     return tightest(counts)
   }
 }, { name: 'limits' })
 
-interface Count { readonly limit: Limit, readonly remaining: number, readonly ttl: number, readonly exceeded: boolean }
+/** What is counted, and where the metrics hear of it. */
+interface Counted { readonly limit: Limit, readonly tally: ReturnType<Metrics['limit']> | undefined }
+
+interface Count extends Counted { readonly remaining: number, readonly ttl: number, readonly exceeded: boolean }
 
 interface Counter {
   readonly limit: Limit
@@ -107,30 +111,30 @@ interface Counter {
   readonly count: (facts: CallFacts) => Count | Promise<Count>
 }
 
-function countHere (limit: Limit, windows: Windows, facts: CallFacts, now: number): Count {
+function countHere ({ limit, tally }: Counted, windows: Windows, facts: CallFacts, now: number): Count {
   const { calls, per } = limit.spec
   const window = windows.hit(keyOf(limit, facts), per, now)
   if (window === undefined) throw full()
-  return { limit, remaining: Math.max(0, calls - window.count), ttl: window.start + per - now, exceeded: window.count > calls }
+  return { limit, tally, remaining: Math.max(0, calls - window.count), ttl: window.start + per - now, exceeded: window.count > calls }
 }
 
 /** All that @fastify/rate-limit looks at in a request, and the key to count under. */
-interface Counted { readonly key: string, readonly routeOptions: FastifyRequest['routeOptions'] }
+interface Asked { readonly key: string, readonly routeOptions: FastifyRequest['routeOptions'] }
 
 const noRoute = { config: {} } as FastifyRequest['routeOptions']
 
 /** Counts in the store of @fastify/rate-limit. */
-function countIn (app: FastifyInstance, limit: Limit): Counter['count'] {
+function countIn (app: FastifyInstance, { limit, tally }: Counted): Counter['count'] {
   const countKey = app.createRateLimit({
     max: limit.spec.calls,
     timeWindow: limit.spec.per,
-    keyGenerator: (request: FastifyRequest) => (request as unknown as Counted).key,
+    keyGenerator: (request: FastifyRequest) => (request as unknown as Asked).key,
   } as CreateRateLimitOptions)
   return async (facts) => {
-    const counted: Counted = { key: keyOf(limit, facts), routeOptions: noRoute }
-    const result = await countKey(counted as unknown as FastifyRequest).catch(uncounted)
+    const asked: Asked = { key: keyOf(limit, facts), routeOptions: noRoute }
+    const result = await countKey(asked as unknown as FastifyRequest).catch(uncounted)
     if (result.isAllowed) return uncounted(new Error('a limit without an allow-list let a call pass uncounted'))
-    return { limit, remaining: result.remaining, ttl: result.ttl, exceeded: result.isExceeded }
+    return { limit, tally, remaining: result.remaining, ttl: result.ttl, exceeded: result.isExceeded }
   }
 }
 

@@ -4,7 +4,7 @@ import { Refusal } from '../../src/errors.ts'
 import type { Identity } from '../../src/identity/identity.ts'
 import { authenticate } from './authenticate.ts'
 import { authorize } from './authorize.ts'
-import { readBody } from './body.ts'
+import { readBody, receive } from './body.ts'
 import { onError } from './errors.ts'
 import { post } from './exchange.ts'
 import { forward } from './forward.ts'
@@ -43,7 +43,8 @@ export function mcp (app: FastifyInstance, { gate, identity }: { gate: Gate, ide
   app.addHook('onRequest', authenticate(identity))
   app.setErrorHandler(onError(gate))
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser('application/json', readBody(gate.config.server.maxBody))
+  const { maxBody } = gate.config.server
+  app.addContentTypeParser('application/json', readBody(maxBody))
 
   const steps = pipeline(gate)
   const onPost = post(gate, steps)
@@ -51,14 +52,14 @@ export function mcp (app: FastifyInstance, { gate, identity }: { gate: Gate, ide
   const onOpen = open(gate)
   const onClose = close(gate)
   for (const url of ['/mcp', '/mcp/:upstream']) {
-    app.post(url, { bodyLimit: gate.config.server.maxBody }, onPost)
+    app.post(url, { bodyLimit: maxBody, onRequest: receive(maxBody, onPost) }, onPost)
     app.get(url, { exposeHeadRoute: false }, onOpen)
     app.delete(url, onClose)
     app.route({ method: ['PUT', 'PATCH', 'HEAD', 'OPTIONS'], url, handler: () => { throw new Refusal('PORTCULLIS_METHOD_NOT_ALLOWED', { headers: { allow: 'GET, POST, DELETE' } }) } })
   }
   for (const url of ['/sse', '/sse/:upstream']) {
     app.get(url, { exposeHeadRoute: false }, old.open)
-    app.post(url, { bodyLimit: gate.config.server.maxBody }, old.message)
+    app.post(url, { bodyLimit: maxBody, onRequest: receive(maxBody, old.message) }, old.message)
   }
   done()
 }

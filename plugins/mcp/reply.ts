@@ -41,7 +41,6 @@ export class HttpReply implements ReplyTo, Waiting {
     this.#raw = raw
     this.#gate = gate
     this.streams = streams
-    raw.on('error', nobody)
     this.#expected = expected
     this.#batch = batch
   }
@@ -91,6 +90,7 @@ export class HttpReply implements ReplyTo, Waiting {
   #open (): void {
     if (this.#streaming) return
     this.#streaming = true
+    this.#raw.on('error', nobody)
     this.#gate.patience.add(this, performance.now())
     if (this.#session !== undefined) this.#replay = this.#gate.replays.begin(this.#session, Date.now())
     this.#raw.writeHead(200, [...streamHeaders])
@@ -122,14 +122,16 @@ export class HttpReply implements ReplyTo, Waiting {
   }
 
   #send (status: number, body: Json | undefined, headers: Readonly<Record<string, string>>): void {
+    const length = body === undefined ? 0 : byteLength(body)
     const head = body === undefined
       ? ['content-length', '0']
-      : ['content-type', 'application/json', 'content-length', String(byteLength(body)), 'cache-control', 'no-store']
+      : ['content-type', 'application/json', 'content-length', String(length), 'cache-control', 'no-store']
     for (const name in headers) head.push(name, headers[name] ?? '')
     this.#raw.writeHead(status, head)
     if (body instanceof Spliced) {
       writeTo(this.#raw, body)
       this.#raw.end()
-    } else this.#raw.end(body)
+    } else if (body === undefined) this.#raw.end()
+    else this.#raw.end(body, length === body.length ? 'latin1' : 'utf8') // ASCII takes the shorter way
   }
 }

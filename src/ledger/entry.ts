@@ -56,7 +56,7 @@ export interface Entry {
   readonly target?: string | undefined
   /** JSON text, already redacted. */
   readonly args?: string | undefined
-  /** Of the arguments before redaction; in an outcome, of the result. */
+  /** Of the arguments before redaction; in an outcome, of the result. As `sha256:` and hexadecimal digits: it is written as it is. */
   readonly digest?: string | undefined
   /** The payload as `sealPayload` has it. */
   readonly sealed?: string | undefined
@@ -94,7 +94,7 @@ export function encode (entry: Entry, time: string): string {
   if (entry.bytesIn !== undefined) line += ',"bytes_in":' + whole(entry.bytesIn)
   if (entry.bytesOut !== undefined) line += ',"bytes_out":' + whole(entry.bytesOut)
   if (entry.policy !== undefined) line += ',"policy":' + known(entry.policy)
-  if (entry.digest !== undefined) line += ',"digest":' + quote(entry.digest)
+  if (entry.digest !== undefined) line += ',"digest":"' + entry.digest + '"'
   if (entry.sealed !== undefined) line += ',"sealed":"' + entry.sealed + '"'
   if (entry.args !== undefined) line += ',"args":' + storable(entry.args)
   if (entry.detail !== undefined) line += ',"detail":' + storable(JSON.stringify(entry.detail) ?? 'null')
@@ -150,7 +150,14 @@ function storable (json: string): string {
 }
 
 function hundredths (value: number): string {
-  return Number.isFinite(value) ? String(Math.round(value * 100) / 100) : 'null'
+  if (!Number.isFinite(value)) return 'null'
+  const all = Math.round(value * 100)
+  // Whole numbers are written faster than fractions: a duration is put together from two.
+  if (all < 0 || all > 0x3fffffff) return String(all / 100)
+  const rest = all % 100
+  const units = String((all - rest) / 100)
+  if (rest === 0) return units
+  return rest % 10 === 0 ? units + '.' + String(rest / 10) : units + (rest < 10 ? '.0' : '.') + String(rest)
 }
 
 function whole (value: number): string {

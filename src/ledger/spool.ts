@@ -1,5 +1,6 @@
 import { runAll } from './journal.ts'
 import type { Done, Journal } from './journal.ts'
+import { Slab } from './slab.ts'
 import { SpoolTail } from './spool-tail.ts'
 import type { SpoolOptions } from './spool-tail.ts'
 
@@ -16,6 +17,7 @@ const LAZY_SYNC_MS = 200
 export class Spool implements Journal {
   readonly #durability: SpoolOptions['durability']
   readonly #tail: SpoolTail
+  readonly #slab = new Slab()
 
   #pending = ''
   #pendingLines = 0
@@ -97,7 +99,7 @@ export class Spool implements Journal {
   }
 
   #writePending (): void {
-    this.#tail.write(Buffer.from(this.#pending), this.#pendingLines)
+    this.#tail.write(this.#slab.bytesOf(this.#pending), this.#pendingLines)
     this.#pending = ''
     this.#pendingLines = 0
   }

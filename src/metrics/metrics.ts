@@ -35,8 +35,8 @@ export interface Metrics {
    */
   callEnded (upstream: string | undefined, tool: string | undefined, outcome: Outcome, seconds: number, upstreamSeconds: number | undefined): void
   refusal (code: RefusalCode): void
-  /** `rule` is the name of a limit in the configuration. */
-  limit (rule: string, result: 'allowed' | 'exceeded'): void
+  /** What a limit has done; `rule` is its name in the configuration. Asked for once, raised with every call. */
+  limit (rule: string): { readonly allowed: Tally, readonly exceeded: Tally }
   login (result: 'ok' | 'refused' | 'locked' | 'busy'): void
   tokenIssued (grant: TokenGrant): void
   registration (): void
@@ -78,7 +78,7 @@ export function createMetrics ({ version, config = '', process: own = true }: Me
     registry,
     callEnded: countCalls(registry),
     refusal: code => { refusals.labels(code).value++ },
-    limit: (rule, result) => { limits.labels(rule, result).value++ },
+    limit: rule => ({ allowed: limits.labels(rule, 'allowed'), exceeded: limits.labels(rule, 'exceeded') }),
     login: result => { logins.labels(result).value++ },
     tokenIssued: grant => { tokens.labels(grant).value++ },
     registration: () => { registrations.value++ },

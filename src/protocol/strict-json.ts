@@ -1,4 +1,4 @@
-import { isUtf8 } from 'node:buffer'
+import { isAscii, isUtf8 } from 'node:buffer'
 import { Refusal } from '../errors.ts'
 import { endOfString, memberText } from './json-text.ts'
 
@@ -21,8 +21,9 @@ export interface StrictJson {
 export function parseStrict (body: Buffer): StrictJson {
   if (body.length === 0) throw new Refusal('PORTCULLIS_PARSE_ERROR', { message: 'The body is empty: send one JSON-RPC message.' })
   if (body[0] === 0xef && body[1] === 0xbb) throw new Refusal('PORTCULLIS_PARSE_ERROR', { message: 'The body starts with a byte order mark: send plain UTF-8.' })
-  if (!isUtf8(body)) throw new Refusal('PORTCULLIS_PARSE_ERROR', { message: 'The body is not valid UTF-8.' })
-  const text = body.toString('utf8')
+  const ascii = isAscii(body)
+  if (!ascii && !isUtf8(body)) throw new Refusal('PORTCULLIS_PARSE_ERROR', { message: 'The body is not valid UTF-8.' })
+  const text = ascii ? body.toString('latin1') : body.toString('utf8')
   const value = parse(text)
   const shape = scan(text)
   if (shape.depth > maxDepth) throw new Refusal('PORTCULLIS_INVALID_REQUEST', { message: `The body is nested ${shape.depth} levels deep; at most ${maxDepth} are accepted.` })
@@ -75,7 +76,8 @@ function countMembers (value: unknown): number {
     for (const item of value) if (typeof item === 'object') count += countMembers(item)
     return count
   }
-  for (const key of Object.keys(value)) {
+  // JSON.parse makes plain objects, which inherit nothing that would be listed here.
+  for (const key in value) {
     count++
     const member = (value as Record<string, unknown>)[key]
     if (typeof member === 'object') count += countMembers(member)

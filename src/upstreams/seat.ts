@@ -13,9 +13,9 @@ export interface Owner {
 
 /** One place an instance may sit: upstream × owner × era. Remembers failures while nobody sits there. */
 export interface Seat {
-  readonly key: string
   readonly spec: UpstreamSpec
   readonly owner: string
+  readonly era: Era
   instance: Instance | undefined
   starting: Promise<Instance> | undefined
   failures: number
@@ -30,8 +30,8 @@ export interface Seat {
 }
 
 /** A seat nobody has sat on yet. */
-export function emptySeat (key: string, spec: UpstreamSpec, owner: string): Seat {
-  return { key, spec, owner, instance: undefined, starting: undefined, failures: 0, notBefore: 0, ended: false, waiting: false, listed: undefined, crashed: false }
+export function emptySeat (spec: UpstreamSpec, owner: string, era: Era): Seat {
+  return { spec, owner, era, instance: undefined, starting: undefined, failures: 0, notBefore: 0, ended: false, waiting: false, listed: undefined, crashed: false }
 }
 
 /**
@@ -53,11 +53,6 @@ export function isOf ({ owner }: Seat, userId: string): boolean {
 /** As the bounds count it: what everybody shares is nobody's own. */
 export function guestOf ({ spec, owner }: Seat): Guest {
   return { upstream: spec.name, user: owner === '*' ? undefined : owner.split(' ')[0] }
-}
-
-/** upstream × owner × era. */
-export function seatKey (upstream: string, owner: string, era: Era): string {
-  return `${upstream} ${owner} ${era}`
 }
 
 /** Who shares an instance with whom, as the upstream's `isolation` says. */

@@ -1,12 +1,13 @@
-import type { Config, UpstreamSpec } from '../config/config.ts'
+import type { Config } from '../config/config.ts'
 import { Refusal } from '../errors.ts'
 import type { Era } from '../protocol/era.ts'
 import type { Cells } from './cells.ts'
 import type { Instance } from './instance.ts'
 import { Room } from './room.ts'
 import type { Guest } from './room.ts'
-import { emptySeat, guestOf, isOf, ownerKey, seatKey } from './seat.ts'
+import { guestOf, isOf, ownerKey } from './seat.ts'
 import type { Owner, Seat } from './seat.ts'
+import { Seats } from './seats.ts'
 import { Starter, sweepMs } from './starter.ts'
 import type { SupervisorEvents } from './starter.ts'
 
@@ -20,7 +21,7 @@ const rememberMs = 3_600_000
 export class Supervisor {
   readonly #config: Config
   readonly #starter: Starter
-  readonly #seats = new Map<string, Seat>()
+  readonly #seats = new Seats()
   readonly #room: Room
   readonly #timer: NodeJS.Timeout
   #closing: Promise<void> | undefined
@@ -28,7 +29,7 @@ export class Supervisor {
   constructor (config: Config, spawn: Cells['spawn'], events: SupervisorEvents) {
     this.#config = config
     this.#room = new Room(config.instances, (which) => this.#evict(which))
-    this.#starter = new Starter({ config, spawn, events, room: this.#room, seat: (...place) => this.#seat(...place), isClosing: () => this.#closing !== undefined })
+    this.#starter = new Starter({ config, spawn, events, room: this.#room, seat: (...place) => this.#seats.at(...place), isClosing: () => this.#closing !== undefined })
     this.#timer = setInterval(() => this.#sweep(), sweepMs)
     this.#timer.unref()
   }
@@ -41,7 +42,7 @@ export class Supervisor {
   instance (upstream: string, owner: Owner, era: Era): Instance | Promise<Instance> {
     const spec = this.#config.upstreams.get(upstream)
     if (spec === undefined) throw new Refusal('PORTCULLIS_UNKNOWN_TARGET')
-    const seat = this.#seat(spec, ownerKey(spec, owner), this.#starter.eraOf(upstream, era))
+    const seat = this.#seats.at(spec, ownerKey(spec, owner), this.#starter.eraOf(upstream, era))
     if (seat.instance !== undefined) {
       seat.instance.lastUsed = Date.now()
       return seat.instance
@@ -53,20 +54,20 @@ export class Supervisor {
   /** The instance that serves `owner` if it is up already; nothing is started. Whoever looks is about to call: it counts as used. */
   peek (upstream: string, owner: Owner, era: Era): Instance | undefined {
     const spec = this.#config.upstreams.get(upstream)
-    const instance = spec && this.#seats.get(seatKey(upstream, ownerKey(spec, owner), this.#starter.eraOf(upstream, era)))?.instance
+    const instance = spec && this.#seats.find(upstream, ownerKey(spec, owner), this.#starter.eraOf(upstream, era))?.instance
     if (instance !== undefined) instance.lastUsed = Date.now()
     return instance
   }
 
   /** The instances that are up. */
   * instances (): Generator<Instance> {
-    for (const { instance } of this.#seats.values()) if (instance !== undefined) yield instance
+    for (const { instance } of this.#seats.all()) if (instance !== undefined) yield instance
   }
 
   /** Which are up, starting, or waiting for their back-off to end. */
   states (): { upstream: string, owner: string, state: 'ready' | 'starting' | 'backing-off' }[] {
     const now = Date.now()
-    return [...this.#seats.values()].flatMap(({ spec, owner, instance, starting, notBefore }) => {
+    return this.#seats.all().flatMap(({ spec, owner, instance, starting, notBefore }) => {
       const state = instance !== undefined ? 'ready' as const : starting !== undefined ? 'starting' as const : notBefore > now ? 'backing-off' as const : undefined
       return state === undefined ? [] : [{ upstream: spec.name, owner, state }]
     })
@@ -98,7 +99,7 @@ export class Supervisor {
   }
 
   async #endSeats (which: (seat: Seat) => boolean): Promise<void> {
-    const seats = [...this.#seats.values()].filter(which)
+    const seats = this.#seats.all().filter(which)
     for (const seat of seats) seat.ended = seat.starting !== undefined
     await Promise.all(seats.map((seat) => this.#stop(seat, 0)))
   }
@@ -114,27 +115,17 @@ export class Supervisor {
     const busy = (): boolean => [...this.instances()].some(({ inFlight }) => inFlight > 0)
     while ((busy() || isBusy()) && Date.now() < end) await new Promise((resolve) => setTimeout(resolve, 20))
     clearInterval(this.#timer)
-    await Promise.race([Promise.allSettled([...this.#seats.values()].map(({ starting }) => starting)), new Promise((resolve) => setTimeout(resolve, Math.max(0, end - Date.now()) + stopGraceMs))])
-    await Promise.all([...this.#seats.values()].map((seat) => this.#stop(seat, stopGraceMs)))
-  }
-
-  #seat (spec: UpstreamSpec, owner: string, era: Era): Seat {
-    const key = seatKey(spec.name, owner, era)
-    let seat = this.#seats.get(key)
-    if (seat === undefined) {
-      seat = emptySeat(key, spec, owner)
-      this.#seats.set(key, seat)
-    }
-    return seat
+    await Promise.race([Promise.allSettled(this.#seats.all().map(({ starting }) => starting)), new Promise((resolve) => setTimeout(resolve, Math.max(0, end - Date.now()) + stopGraceMs))])
+    await Promise.all(this.#seats.all().map((seat) => this.#stop(seat, stopGraceMs)))
   }
 
   #sweep (): void {
     const now = Date.now()
     this.#room.look()
-    for (const seat of this.#seats.values()) {
+    for (const seat of this.#seats.all()) {
       const { instance, spec } = seat
       if (instance === undefined) {
-        if (seat.starting === undefined && seat.notBefore + rememberMs < now) this.#seats.delete(seat.key)
+        if (seat.starting === undefined && seat.notBefore + rememberMs < now) this.#seats.delete(seat)
         continue
       }
       instance.sweep(now)
@@ -145,7 +136,7 @@ export class Supervisor {
   /** Asks the instance to leave that was idle longest. */
   #evict (which: (guest: Guest) => boolean): boolean {
     const before = Date.now() - settleMs
-    const [seat] = [...this.#seats.values()]
+    const [seat] = this.#seats.all()
       .filter((seat) => seat.instance?.inFlight === 0 && seat.instance.lastUsed < before && which(guestOf(seat)))
       .sort((left, right) => (left.instance?.lastUsed ?? 0) - (right.instance?.lastUsed ?? 0))
     if (seat !== undefined) void this.#stop(seat, stopGraceMs)

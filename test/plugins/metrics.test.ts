@@ -78,7 +78,7 @@ t.test('every other count has its labels', async t => {
   const metrics = create()
   metrics.refusal('PORTCULLIS_BLOCKED')
   metrics.refusal('PORTCULLIS_BLOCKED')
-  metrics.limit('60 per hour by user, tool', 'exceeded')
+  metrics.limit('60 per hour by user, tool').exceeded.value++
   metrics.login('refused')
   metrics.login('busy')
   metrics.tokenIssued('device_code')

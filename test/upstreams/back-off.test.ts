@@ -46,5 +46,5 @@ t.test('nor do gateways whose breaker opened at the same moment', (t) => {
 function seat (folder: string): Seat {
   const spec = loadConfig({ PORTCULLIS_DATA: `${folder}/data` }, { file: `${folder}/upstreams.yaml` }).upstreams.get('one')
   if (spec === undefined) throw new Error('it is there')
-  return emptySeat('one', spec, 'alice')
+  return emptySeat(spec, 'alice', 'legacy')
 }
