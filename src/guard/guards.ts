@@ -12,7 +12,7 @@ export interface Guards {
   /** The deny rule that matched, or null. */
   checkPatterns (args: unknown, target: Target): { readonly name: string } | null
   /** What the record keeps of the arguments. */
-  recordArguments (args: unknown, json?: string): { readonly text: string | undefined, readonly digest: string | undefined }
+  recordArguments (args: unknown, json?: string): { readonly text: string | undefined, readonly digest: (() => string) | undefined }
 }
 
 export function createGuards (config: Config): Guards {

@@ -6,7 +6,7 @@ export interface RecordedArguments {
   /** JSON text; undefined when the mode keeps none. */
   readonly text: string | undefined
   /** Of the arguments as they were, so that an auditor who has them can prove it. */
-  readonly digest: string | undefined
+  readonly digest: (() => string) | undefined
 }
 
 const nothing: RecordedArguments = { text: undefined, digest: undefined }
@@ -14,7 +14,7 @@ const nothing: RecordedArguments = { text: undefined, digest: undefined }
 /** What the record keeps of a call's arguments, as `audit.arguments` says. `keys` are names to hide beside the built-in ones, `json` the text they were sent as where it matters. */
 export function recordArguments (args: unknown, mode: AuditSpec['arguments'], keys: readonly string[], json = JSON.stringify(args)): RecordedArguments {
   if (mode === 'none' || args === undefined) return nothing
-  const sum = digest(json)
+  const sum = (): string => digest(json)
   if (mode === 'digest') return { text: undefined, digest: sum }
   if (mode === 'full') return { text: json, digest: sum }
   return { text: isHarmless(json, keys) ? json : bounded(redact(args, keys)), digest: sum }

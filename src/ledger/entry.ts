@@ -56,8 +56,8 @@ export interface Entry {
   readonly target?: string | undefined
   /** JSON text, already redacted. */
   readonly args?: string | undefined
-  /** Of the arguments before redaction; in an outcome, of the result. As `sha256:` and hexadecimal digits: it is written as it is. */
-  readonly digest?: string | undefined
+  /** Of the arguments before redaction; in an outcome, of the result. As `sha256:` and hexadecimal digits: it is written as it is. A function is asked when the record is written. */
+  readonly digest?: string | (() => string) | undefined
   /** The payload as `sealPayload` has it. */
   readonly sealed?: string | undefined
   readonly decision?: 'allow' | 'deny' | undefined
@@ -94,7 +94,7 @@ export function encode (entry: Entry, time: string): string {
   if (entry.bytesIn !== undefined) line += ',"bytes_in":' + whole(entry.bytesIn)
   if (entry.bytesOut !== undefined) line += ',"bytes_out":' + whole(entry.bytesOut)
   if (entry.policy !== undefined) line += ',"policy":' + known(entry.policy)
-  if (entry.digest !== undefined) line += ',"digest":"' + entry.digest + '"'
+  if (entry.digest !== undefined) line += ',"digest":"' + (typeof entry.digest === 'string' ? entry.digest : entry.digest()) + '"'
   if (entry.sealed !== undefined) line += ',"sealed":"' + entry.sealed + '"'
   if (entry.args !== undefined) line += ',"args":' + storable(entry.args)
   if (entry.detail !== undefined) line += ',"detail":' + storable(JSON.stringify(entry.detail) ?? 'null')

@@ -50,9 +50,9 @@ export class GroupCommit implements Journal {
     return this.#options.supply.last
   }
 
-  append (line: string): void {
+  append (line: () => string): void {
     if (this.#closed !== undefined) throw new Error('the ledger is closed')
-    this.#options.supply.add(line)
+    this.#options.supply.add(line())
     if (this.#scheduled) return
     this.#scheduled = true
     setImmediate(() => this.#send())

@@ -7,8 +7,8 @@ export interface Journal {
   readonly error: Error | undefined
   /** Number of records that were appended, whether they are written yet or not. */
   readonly appended: number
-  /** `line` is written with the next group. It holds no line break. */
-  append (line: string): void
+  /** What `line` gives is written with the next group, when it is put together: it is called once, and does not throw. It holds no line break. */
+  append (line: () => string): void
   /** `done` runs when everything appended so far survives a crash of this process. */
   written (done: Done): void
   /** `done` runs when everything appended so far is as durable as it gets. */

@@ -134,7 +134,7 @@ class ChainedLedger implements Ledger {
       this.#refuseIfUnavailable()
       this.#gaps.end()
     }
-    this.#opened.journal.append(encode(entry, this.#clock()))
+    this.#opened.journal.append(lineOf(entry, this.#clock()))
   }
 
   durable (done: Done): void {
@@ -222,4 +222,14 @@ class ChainedLedger implements Ledger {
     await Promise.race([this.#opened.disconnect(), sleep(GRACE_MS, undefined, { ref: false })])
     ownedHere.delete(this.#chain.id)
   }
+}
+
+/**
+ * The text of a record is made when its group is written: one behind the other costs less than each in the middle of its call.
+ * What may fail is done at once, so that whoever appends it hears of it.
+ */
+function lineOf (entry: Entry, time: string): () => string {
+  if (entry.detail === undefined) return () => encode(entry, time)
+  const text = encode(entry, time)
+  return () => text
 }

@@ -19,8 +19,9 @@ export class Spool implements Journal {
   readonly #tail: SpoolTail
   readonly #slab = new Slab()
 
-  #pending = ''
-  #pendingLines = 0
+  #pending: (() => string)[] = []
+  /** Those before them, as they go out; there are some only while the disk does not take them. */
+  #group = { text: '', lines: 0 }
   #scheduled = false
   #writtenWaiters: Done[] = []
   #durableWaiters: Done[] = []
@@ -46,14 +47,13 @@ export class Spool implements Journal {
 
   /** Number of records that were appended, whether they are written yet or not. */
   get appended (): number {
-    return this.#tail.last + this.#pendingLines
+    return this.#tail.last + this.#unwritten
   }
 
-  /** `line` is written with the next group. It holds no line break. */
-  append (line: string): void {
+  /** What `line` gives is written with the next group. It holds no line break. */
+  append (line: () => string): void {
     if (this.#closed !== undefined) throw new Error('the ledger is closed')
-    this.#pending += line + '\n'
-    this.#pendingLines++
+    this.#pending.push(line)
     this.#schedule()
   }
 
@@ -89,19 +89,26 @@ export class Spool implements Journal {
   #flush (): void {
     this.#scheduled = false
     if (this.#error !== undefined && this.#retry !== undefined) return this.#failWaiters(this.#error)
-    if (this.#tail.full && this.#pendingLines > 0) {
+    if (this.#tail.full && this.#unwritten > 0) {
       // Not while records of the full segment are on their way to the device: a segment that fails is replaced alone.
       if (this.#syncing || this.#tail.unsafe) return this.#sync()
       if (!this.#attempt(() => this.#tail.replace())) return
     }
-    if (this.#pendingLines > 0 && !this.#attempt(() => this.#writePending())) return
+    if (this.#unwritten > 0 && !this.#attempt(() => this.#writePending())) return
     this.#settle()
   }
 
   #writePending (): void {
-    this.#tail.write(this.#slab.bytesOf(this.#pending), this.#pendingLines)
-    this.#pending = ''
-    this.#pendingLines = 0
+    const group = this.#group
+    for (const line of this.#pending) group.text += line() + '\n'
+    group.lines += this.#pending.length
+    this.#pending = []
+    this.#tail.write(this.#slab.bytesOf(group.text), group.lines)
+    this.#group = { text: '', lines: 0 }
+  }
+
+  get #unwritten (): number {
+    return this.#group.lines + this.#pending.length
   }
 
   /** What the waiters append and wait for in their turn belongs to the next group. */
@@ -144,7 +151,7 @@ export class Spool implements Journal {
     this.#recovered()
     runAll(waiters)
     if (this.#syncWaiters.length > 0) this.#sync()
-    if (this.#pendingLines > 0) this.#schedule()
+    if (this.#unwritten > 0) this.#schedule()
     this.#idle?.()
   }
 
