@@ -59,11 +59,19 @@ function reader (limit: number): (message: IncomingMessage, done: Done) => void 
   function readAll (): void {
     const batch = waiting
     waiting = []
-    for (const { message, announced, done } of batch) {
-      const first = message.read() as Buffer | null
-      if (first !== null && first.length === announced) done(null, first)
-      else readOn(message, first, { announced, limit }, done)
+    for (const one of batch) {
+      try {
+        readOne(one)
+      } catch (thrown) {
+        process.nextTick(() => { throw thrown }) // what goes wrong with one of them does not keep the others waiting
+      }
     }
+  }
+
+  function readOne ({ message, announced, done }: Waiting): void {
+    const first = message.read() as Buffer | null
+    if (first !== null && first.length === announced) done(null, first)
+    else readOn(message, first, { announced, limit }, done)
   }
 }
 
