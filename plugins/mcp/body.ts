@@ -71,6 +71,7 @@ function reader (limit: number): (message: IncomingMessage, done: Done) => void 
   function readOne ({ message, announced, done }: Waiting): void {
     const first = message.read() as Buffer | null
     if (first !== null && first.length === announced) done(null, first)
+    else if (message.destroyed) done(message.errored ?? leftEarly()) // nothing will be heard of it any more
     else readOn(message, first, { announced, limit }, done)
   }
 }
@@ -98,6 +99,10 @@ function readOn (message: IncomingMessage, first: Buffer | null, { announced, li
     if (error === null) done(null, Buffer.concat(chunks))
     else done(error)
   }
+}
+
+function leftEarly (): Error {
+  return Object.assign(new Error('the client left before its message was complete'), { code: 'ECONNRESET' })
 }
 
 function tooLarge (limit: number): Refusal {
