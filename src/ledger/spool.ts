@@ -100,7 +100,9 @@ export class Spool implements Journal {
 
   #writePending (): void {
     const group = this.#group
-    for (const line of this.#pending) group.text += line() + '\n'
+    let text = ''
+    for (const line of this.#pending) text += line() + '\n'
+    group.text += text
     group.lines += this.#pending.length
     this.#pending = []
     this.#tail.write(this.#slab.bytesOf(group.text), group.lines)
