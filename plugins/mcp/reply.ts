@@ -132,6 +132,20 @@ export class HttpReply implements ReplyTo, Waiting {
       writeTo(this.#raw, body)
       this.#raw.end()
     } else if (body === undefined) this.#raw.end()
-    else this.#raw.end(body, length === body.length ? 'latin1' : 'utf8') // ASCII takes the shorter way
+    else endWith(this.#raw, body, length === body.length ? 'latin1' : 'utf8') // ASCII takes the shorter way
   }
+}
+
+/**
+ * Ends the answer with its whole body. `end(body)` alone queues an empty piece behind it, so that node:http gathers two
+ * for one writev; a head and a body that are written first, as one text, take a tenth of the CPU of an answer less.
+ */
+function endWith (raw: ServerResponse, body: string, encoding: 'latin1' | 'utf8'): void {
+  const { socket } = raw
+  if (socket !== null) { // an answer behind another one on its connection has none yet
+    socket.cork()
+    raw.write(body, encoding)
+    socket.uncork()
+    raw.end()
+  } else raw.end(body, encoding)
 }

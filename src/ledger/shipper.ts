@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 import { ingest, isDataError, makePartitionsAhead, noteGap, openChain } from '../../db/chains.ts'
 import type { Database, Log } from '../../db/connect.ts'
-import { BATCH_ROWS } from './backlog.ts'
+import { BATCH_BYTES, BATCH_ROWS } from './backlog.ts'
 import type { Batch, Supply } from './backlog.ts'
 import { encode } from './entry.ts'
 import { genesisOf, hashesOf, HASH_BYTES } from './hash-chain.ts'
@@ -20,8 +20,8 @@ export interface ShipperOptions {
   readonly onShipped?: () => void
 }
 
-/** How long records gather before they are sent: many small statements cost the database more than one larger. */
-const GATHER_MS = 25
+/** How long records gather before they are sent, unless there is a batch of them: small statements cost the database more a record. */
+const GATHER_MS = 100
 const BACKOFF_MS = { first: 50, most: 1_000 }
 const PARTITIONS_MS = 6 * 60 * 60 * 1000
 
@@ -129,7 +129,8 @@ export class Shipper {
 
   /** False when there is nothing left. */
   async #shipNext (): Promise<boolean> {
-    if (!this.#hurry && this.#stalledSince === 0) await this.#pause(GATHER_MS)
+    const enough = this.#options.supply.bytes >= BATCH_BYTES
+    if (!enough && !this.#hurry && this.#stalledSince === 0) await this.#pause(GATHER_MS)
     // A chain without records leaves no trace in the database.
     const head = this.#head ?? (this.#options.supply.last === 0 ? 0 : await this.#connect())
     const batch = await this.#options.supply.next(head, this.#rows, skipped => this.#skip(skipped))
