@@ -1,4 +1,6 @@
 import { request } from 'node:http'
+import { connect } from 'node:net'
+import type { Socket } from 'node:net'
 import t from 'tap'
 import { startGateway } from '../support/gateway.ts'
 import type { TestGateway } from '../support/gateway.ts'
@@ -169,6 +171,16 @@ t.test('the wire, edge by edge', async (t) => {
     t.ok(Number(headers.get('ratelimit-reset')) <= 3600)
   })
 
+  await t.test('requests sent ahead on one connection are answered in their order, each with its whole body', async (t) => {
+    const texts = ['first', 'zweite: größer, 数', 'third']
+    const ahead = texts.map((text, id) => requestText(gateway, { ...session, authorization: `Bearer ${token}` }, rpc('tools/call', { name: 'echo', arguments: { text } }, id)))
+    const socket = connect(Number(new URL(gateway.url).port), '127.0.0.1')
+    t.teardown(() => socket.destroy())
+    socket.write(ahead.join(''))
+    const answers = await answersFrom(socket, texts.length)
+    t.match(answers, texts.map((text, id) => ({ id, result: { content: [{ text }] } })))
+  })
+
   await t.test('each refusal links to a page', async (t) => {
     t.match(await (await fetch(`${gateway.url}/errors/PORTCULLIS_RATE_LIMITED`)).text(), /A limit is used up/)
     t.equal((await fetch(`${gateway.url}/errors/NONE`)).status, 404)
@@ -184,4 +196,28 @@ async function statusWith (gateway: TestGateway, path: string, headers: Record<s
       resolve(response.statusCode)
     }).on('error', reject).end()
   })
+}
+
+function requestText (gateway: TestGateway, headers: Record<string, string>, body: object): string {
+  const text = JSON.stringify(body)
+  const head = { host: new URL(gateway.url).host, accept: 'application/json', 'content-type': 'application/json', 'content-length': String(Buffer.byteLength(text)), ...headers }
+  return `POST /mcp/fixture HTTP/1.1\r\n${Object.entries(head).map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n${text}`
+}
+
+/** Reads that many answers with a Content-Length, and fails on anything between or behind them. */
+async function answersFrom (socket: Socket, many: number): Promise<unknown[]> {
+  const answers: unknown[] = []
+  let rest = Buffer.alloc(0)
+  for await (const chunk of socket) {
+    rest = Buffer.concat([rest, chunk as Buffer])
+    for (let head = rest.indexOf('\r\n\r\n'); head >= 0; head = rest.indexOf('\r\n\r\n')) {
+      const length = Number(/^HTTP\/1\.1 200 [^]*\r\ncontent-length: (\d+)/i.exec(rest.toString('latin1', 0, head))?.[1])
+      if (rest.length < head + 4 + length) break
+      answers.push(JSON.parse(rest.toString('utf8', head + 4, head + 4 + length)))
+      rest = rest.subarray(head + 4 + length)
+    }
+    if (answers.length === many) break
+  }
+  if (rest.length > 0) throw new Error(`behind the answers there is: ${rest.toString()}`)
+  return answers
 }
