@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { setFlagsFromString } from 'node:v8'
 import type { Worker } from 'node:worker_threads'
 
 import t from 'tap'
@@ -43,3 +44,25 @@ t.test('a shipping thread that dies is replaced: nothing is lost, nothing comes 
   const { rows: open } = await database.pool.query('select from ledger.chain where closed_at is null')
   t.strictSame(open, [])
 })
+
+t.test('the thread has a young generation of its own size, whatever the command line gives the gateway', async t => {
+  for (const flag of ['--min-semi-space-size=32', '--max-semi-space-size=64']) setFlagsFromString(flag)
+  t.teardown(() => { for (const flag of ['--min-semi-space-size=0', '--max-semi-space-size=0']) setFlagsFromString(flag) })
+  const started: Worker[] = []
+  const note = (worker: Worker): void => { started.push(worker) }
+  process.on('worker', note)
+  t.teardown(() => process.off('worker', note))
+  const database = await testDatabase(t)
+  const ledger = testLedger(t, database, temporaryDirectory(t), { thread: { url: database.url } })
+  ledger.append(intent(ledger.newRecord()))
+  await until(() => ledger.status.lastShippedAt !== undefined, 60_000)
+  t.equal(started.length, 1)
+  const young = youngOf(started[0]?.threadId)
+  t.ok(young > 0 && young <= 6 * 1024 * 1024, `${young} bytes`)
+})
+
+/** Bytes of the young generation of a thread of this process. */
+function youngOf (thread: number | undefined): number {
+  const { workers } = process.report.getReport() as { workers: { header: { threadId: number }, javascriptHeap: { heapSpaces: { new_space: { memorySize: number } } } }[] }
+  return workers.find(({ header }) => header.threadId === thread)?.javascriptHeap.heapSpaces.new_space.memorySize ?? 0
+}
