@@ -37,9 +37,10 @@ export async function listClientPage (db: Store, { limit, after }: PageRequest):
  * whose grants ended. Refuses (404) what nobody registered or let in.
  */
 export async function revokeClient ({ db, audit, now }: { readonly db: Store, readonly audit: Audit, readonly now: () => number }, id: string, { principal, source }: Required<By>): Promise<readonly string[]> {
+  if (id.includes('\0')) throw nobody() // PostgreSQL takes no such text, not even to look for it
   const client = await findClient(db, id)
   const grants = await findClientGrants(db, id, new Date(now()))
-  if (client === undefined && grants.length === 0) throw new Refusal('PORTCULLIS_NOT_FOUND', { message: 'There is no client with this id. List them with GET /admin/api/clients.' })
+  if (client === undefined && grants.length === 0) throw nobody()
   if (client?.source === 'admin') {
     await removeMachineClient({ db, audit }, id, { principal, source })
     return client.userId === null ? [] : [client.userId]
@@ -49,4 +50,8 @@ export async function revokeClient ({ db, audit, now }: { readonly db: Store, re
   await deleteClient(db, id)
   for (const { grantId, userId } of grants) await endGrant(db, grantId, userId, deniedUntil(now()))
   return [...new Set(grants.map(({ userId }) => userId))]
+}
+
+function nobody (): Refusal {
+  return new Refusal('PORTCULLIS_NOT_FOUND', { message: 'There is no client with this id. List them with GET /admin/api/clients.' })
 }

@@ -45,7 +45,7 @@ t.test('the admin API', async (t) => {
       ['PUT', '/users/nobody/roles', { roles: [] }, 404, /no user with this name/], ['PUT', '/users/bo/roles', { roles: 'admin' }, 400, /must be array/],
       ['PUT', '/users/admin/roles', { roles: ['user'] }, 400, /your own role/], ['POST', '/users/admin/disable', undefined, 400, /cannot disable yourself/],
       ['GET', '/users?limit=0', undefined, 400, /limit/], ['GET', '/users?limit=1000', undefined, 400, /limit/], ['GET', '/users?after=nonsense', undefined, 400, /"after"/], ['GET', '/tokens?after=WyJ4IiwieSJd', undefined, 400, /"after"/], ['GET', '/users?x=1', undefined, 400, /not known here/],
-      ['DELETE', '/tokens/nonsense', undefined, 404, /no personal access token/], ['DELETE', '/clients/nobody', undefined, 404, /no client/], ['GET', '/nothing', undefined, 404, /Below \/admin\/api/],
+      ['DELETE', '/tokens/nonsense', undefined, 404, /no personal access token/], ['DELETE', '/clients/nobody', undefined, 404, /no client/], ['DELETE', '/clients/%00', undefined, 404, /no client/], ['DELETE', '/tokens/%00', undefined, 404, /no personal access token/], ['POST', '/users/%00/disable', undefined, 404, /no user/], ['GET', '/nothing', undefined, 404, /Below \/admin\/api/],
     ]
     for (const [method, path, body, status, text] of cases) t.match(await ask(method, path, body), { status, body: { error: /^[a-z_]+$/, error_description: text, code: /^PORTCULLIS_/ } }, `${method} ${path} ${JSON.stringify(body)}`)
     t.same(((await ask('GET', '/users')).body['users'] as { name: string }[]).map(({ name }) => name), ['admin', 'Bo'])
