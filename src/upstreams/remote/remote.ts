@@ -7,6 +7,7 @@ import { mirrorHeaders } from './headers.ts'
 import type { Outgoing } from './headers.ts'
 import { EventReader } from './events.ts'
 import { RemoteSession } from './session.ts'
+import { isStream, listen, readOldStream, reasonOf, reopenMs } from './unasked.ts'
 
 export interface RemoteParts {
   readonly agent: Agent
@@ -27,10 +28,12 @@ export const unreachable = 503
 const accept = 'application/json, text/event-stream'
 /** Statuses by which a server says that it does not know Streamable HTTP, or not this session any more. */
 const unknownHere: ReadonlySet<number> = new Set([400, 404, 405])
-/** A stream that ended is opened again after so many milliseconds, or after those that its server says, within bounds. */
-const reopenMs = 1_000
+/** Bounds of what a server may say of how long to wait before a stream is opened again, in milliseconds. */
 const leastWaitMs = 100
 const mostWaitMs = 30_000
+
+/** What a message that answers no request is for. */
+const nobodys: Outgoing = { id: undefined, method: undefined, params: {} }
 
 /** One server over HTTP: Streamable HTTP of both eras, and the HTTP+SSE of 2024-11-05. */
 export class Remote {
@@ -184,9 +187,9 @@ export class Remote {
     if (last === undefined || this.#isModern) return undefined
     await pause(Math.min(Math.max(waitMs, leastWaitMs), mostWaitMs), undefined, { signal, ref: false })
     if (session !== this.#session.id) return undefined
-    const { statusCode, headers, body } = await this.#fetch('GET', this.#parts.url, { accept: 'text/event-stream', 'last-event-id': last }, undefined, signal)
-    if (statusCode === 200 && String(headers['content-type']).startsWith('text/event-stream')) return body
-    await body.dump()
+    const answer = await this.#fetch('GET', this.#parts.url, { accept: 'text/event-stream', 'last-event-id': last }, undefined, signal)
+    if (isStream(answer)) return answer.body
+    await answer.body.dump()
     return undefined
   }
 
@@ -214,48 +217,32 @@ export class Remote {
     for (const tool of Array.isArray(tools) ? tools.filter(isObject) : []) this.#schemas.set(String(tool['name']), tool['inputSchema'])
   }
 
-  /** The stream on which a session-era server says what belongs to no request. A server need not have one. */
+  /** A server need not have a stream for what belongs to no request. */
   async #listen (): Promise<void> {
     const { signal } = this.#listening
-    let last: string | undefined
-    while (!signal.aborted) {
-      try {
-        const { statusCode, headers, body } = await this.#fetch('GET', this.#parts.url, { accept: 'text/event-stream', ...(last === undefined ? {} : { 'last-event-id': last }) }, undefined, signal)
-        if (statusCode !== 200 || !String(headers['content-type']).startsWith('text/event-stream')) return await body.dump()
-        const reader = new EventReader(this.#parts.maxMessage, ({ id, data }) => {
-          last = id ?? last
-          this.#receive(data, { id: undefined, method: undefined, params: {} }, false)
-        })
-        for await (const chunk of body) reader.push(chunk as Buffer)
-      } catch (error) {
-        if (!signal.aborted) this.#parts.note(`the stream of the remote server broke: ${reasonOf(error)}`)
-      }
-      await new Promise((resolve) => setTimeout(resolve, reopenMs).unref())
-    }
+    await listen(this.#parts, {
+      open: async (last) => await this.#fetch('GET', this.#parts.url, { accept: 'text/event-stream', ...(last === undefined ? {} : { 'last-event-id': last }) }, undefined, signal),
+      said: (data) => this.#receive(data, nobodys, false),
+      signal,
+    })
   }
 
-  /** HTTP+SSE of 2024-11-05: a GET opens the stream, whose first event says where to post. The same origin, or nowhere. */
+  /** A server that knows no Streamable HTTP may speak what came before it. */
   async #openOldStream (text: string, outgoing: Outgoing, refused: Dispatcher.ResponseData): Promise<void> {
     await refused.body.dump()
-    const { statusCode, headers, body } = await this.#fetch('GET', this.#parts.url, { accept: 'text/event-stream' }, undefined, this.#end.signal)
-    if (statusCode !== 200 || !String(headers['content-type']).startsWith('text/event-stream')) {
-      await body.dump()
-      return this.#fail(outgoing, `The remote server answered initialize with HTTP ${refused.statusCode}, and a GET with HTTP ${statusCode}.`)
+    const answer = await this.#fetch('GET', this.#parts.url, { accept: 'text/event-stream' }, undefined, this.#end.signal)
+    if (!isStream(answer)) {
+      await answer.body.dump()
+      return this.#fail(outgoing, `The remote server answered initialize with HTTP ${refused.statusCode}, and a GET with HTTP ${answer.statusCode}.`)
     }
-    const reader = new EventReader(this.#parts.maxMessage, ({ type, data }) => {
-      if (type !== 'endpoint') {
-        this.#receive(data, { id: undefined, method: undefined, params: {} }, false)
-        return
-      }
-      const url = URL.canParse(data, this.#parts.url.href) ? new URL(data, this.#parts.url) : undefined
-      if (url?.origin !== this.#parts.url.origin) return this.#parts.gone('its endpoint is at another origin')
-      if (this.#messages === undefined) {
+    readOldStream(answer.body, this.#parts, {
+      said: (data) => this.#receive(data, nobodys, false),
+      postTo: (url) => {
+        if (this.#messages !== undefined) return
         this.#messages = url
         this.post(text)
-      }
+      },
     })
-    const drain = async (): Promise<void> => { for await (const chunk of body) reader.push(chunk as Buffer) }
-    drain().then(() => this.#parts.gone('the stream ended'), (error: unknown) => this.#parts.gone(reasonOf(error)))
   }
 
   async #fetch (method: 'GET' | 'POST' | 'DELETE', url: URL, headers: Record<string, string>, body: string | undefined, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
@@ -279,8 +266,4 @@ function parse (text: string): unknown {
   } catch {
     return undefined
   }
-}
-
-function reasonOf (error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }
