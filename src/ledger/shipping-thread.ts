@@ -101,7 +101,7 @@ export class ThreadedShipping implements Shipping {
 
   #start (): void {
     clearTimeout(this.#restart)
-    // The flag of the command line would outrank the limit; the heap of this thread has been made by it and keeps its size.
+    // The flag of the command line would outrank the limit. The main thread's heap was made by it long since, and keeps its size.
     setFlagsFromString('--max-semi-space-size=0')
     const worker = new Worker(SCRIPT, { workerData: this.#data, name: 'portcullis-ledger', execArgv: [], resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB } })
     worker.on('message', (news: News) => this.#hear(news))
