@@ -54,9 +54,10 @@ async function serve (cwd, { upstream, database, recorded, audit }) {
     PORTCULLIS_ADMIN_PASSWORD: password,
     LOG_LEVEL: 'warn',
     ...(database.url === undefined ? {} : { DATABASE_URL: database.url }),
+    ...(recorded ? {} : { NODE_OPTIONS: `--import=${withoutLedger}` }), // and not on a command line: Node's flags are those of the program
   }
   const isReady = async () => (await ask(`${origin}/readyz`)).ok
-  return { origin, env, ...await launch(recorded ? [program, 'serve'] : [process.execPath, '--import', withoutLedger, program, 'serve'], { cwd, env, isReady }) }
+  return { origin, env, ...await launch([program, 'serve'], { cwd, env, isReady }) }
 }
 
 /** Nothing is switched off: what is not said here is as it ships. */
