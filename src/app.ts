@@ -25,6 +25,7 @@ import { Patience } from '../plugins/mcp/patience.ts'
 import { Replays } from '../plugins/mcp/replays.ts'
 import { Streams } from '../plugins/mcp/streams.ts'
 import { UnderWay } from '../plugins/mcp/under-way.ts'
+import { watchAnew, watched } from '../plugins/mcp/watch.ts'
 import { metrics, startMetricsServer } from '../plugins/metrics.ts'
 import { oauth } from '../plugins/oauth/index.ts'
 import { wellKnown } from '../plugins/well-known.ts'
@@ -207,7 +208,17 @@ async function compose (app: FastifyInstance, { config, log, database, watch, le
     await endedSessions.close()
   })
   const streams = new Streams((principal, upstream) => policy.reaches(principal, upstream), (session) => sessions.touch(session))
-  const supervisor: Supervisor = new Supervisor(config, cells.spawn, upstreams.hearing(supervisorEvents({ log, ledger, metrics: measured, onNotification: (...news) => streams.publish(...news), onStarted: (instance) => applyLevel({ sessions }, instance) })))
+  const supervisor: Supervisor = new Supervisor(config, cells.spawn, upstreams.hearing(supervisorEvents({
+    log,
+    ledger,
+    metrics: measured,
+    onNotification: (...news) => streams.publish(...news),
+    onStarted (instance) {
+      applyLevel({ sessions }, instance)
+      watchAnew(gate, instance).catch((error: unknown) => log.debug({ upstream: instance.upstream, err: error }, 'an upstream could not be asked anew for its news'))
+    },
+    isWatched: (instance) => watched(gate, instance).size > 0,
+  })))
   const catalog = createCatalog({ config, policy, supervisor, log })
   const gate: Gate = { underWay: new UnderWay(), config, policy, limits: app.limits, guards: createGuards(config), ledger, captures: createCaptures(config.audit, payloadKeys), supervisor, sessions, endedSessions, catalog, streams, replays: new Replays(), patience: new Patience(), parking: new Parking(), stateKey: app.identity.deriveKey('request-state'), metrics: measured, log }
   app.identity.onChange((userId, standing) => {

@@ -18,7 +18,7 @@ export function unsubscribe (gate: Pick<Gate, 'sessions' | 'streams' | 'supervis
   for (const [uri, upstream] of left) {
     const instance = gate.supervisor.peek(upstream, { user: { id: principalId, name: '' }, session: id }, 'legacy')
     try {
-      if (instance !== undefined) unwatch(gate, principalId, instance, uri)
+      if (instance !== undefined) unwatch(gate, instance, uri)
     } catch (error) {
       gate.log.debug({ upstream, err: error }, 'an upstream could not be told that nobody listens any more')
     }

@@ -1,5 +1,4 @@
 import type { Call } from '../../src/call.ts'
-import type { Instance } from '../../src/upstreams/instance.ts'
 import type { Gate } from './gate.ts'
 import { ownerOf } from './owner.ts'
 import { watch } from './watch.ts'
@@ -8,22 +7,22 @@ import { watch } from './watch.ts'
 const maxResources = 100
 
 /**
- * The resources of a listen that can be honoured: the principal may read them, and their upstream tells of changes. A
- * resource that is denied and one that is not there are left out alike.
+ * The resources of a listen that can be honoured → the upstream that tells of them: the principal may read them, and it
+ * tells of changes. A resource that is denied and one that is not there are left out alike.
  */
-export async function watchAll (gate: Gate, call: Call, asked: unknown): Promise<ReadonlyMap<string, Instance>> {
+export async function watchAll (gate: Gate, call: Call, asked: unknown): Promise<ReadonlyMap<string, string>> {
   const uris = Array.isArray(asked) ? asked.filter((uri): uri is string => typeof uri === 'string' && uri.length <= 2048).slice(0, maxResources) : []
   const found = await Promise.all([...new Set(uris)].map(async (uri) => {
-    const instance = await watched(gate, call, uri).catch(() => undefined)
-    return instance === undefined ? [] : [[uri, instance] as const]
+    const upstream = await tellerOf(gate, call, uri).catch(() => undefined)
+    return upstream === undefined ? [] : [[uri, upstream] as const]
   }))
   return new Map(found.flat())
 }
 
-async function watched (gate: Gate, call: Call, uri: string): Promise<Instance | undefined> {
+async function tellerOf (gate: Gate, call: Call, uri: string): Promise<string | undefined> {
   const { endpoint } = call.arrival
   const target = endpoint === undefined ? await gate.catalog.locate(call, 'resource', uri) : { kind: 'resource' as const, upstream: endpoint, name: uri }
   if (target === undefined || !gate.policy.decide(call.principal, target).allowed || gate.guards.checkPatterns({ uri }, target) !== null) return undefined
   const instance = await gate.supervisor.instance(target.upstream, ownerOf(call), call.era)
-  return await watch(instance, uri) ? instance : undefined
+  return await watch(instance, uri) ? target.upstream : undefined
 }

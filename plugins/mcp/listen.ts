@@ -4,11 +4,11 @@ import { isObject } from '../../src/protocol/message.ts'
 import { notification } from '../../src/protocol/reply.ts'
 import { ownResult } from '../../src/bridge/result.ts'
 import { Refusal } from '../../src/errors.ts'
-import type { Instance } from '../../src/upstreams/instance.ts'
 import type { Gate } from './gate.ts'
 import { introductionFor } from './handshake.ts'
 import { watchAll } from './listen-resources.ts'
 import { maxStreams } from './open.ts'
+import { ownerOf } from './owner.ts'
 import { unwatch } from './watch.ts'
 
 /** What a listen may ask for here → the capability that offers it. */
@@ -35,7 +35,7 @@ export async function listen (gate: Gate, call: Call): Promise<Answered> {
   call.reply.notify(notification('notifications/subscriptions/acknowledged', { notifications: { ...Object.fromEntries(honoured.map(([kind]) => [kind, true])), ...(resources.size === 0 ? {} : { resourceSubscriptions: [...resources.keys()] }) }, _meta: stamp }))
   const wants = new Set(honoured.map(([, name]) => `notifications/${name}/list_changed`))
   if (resources.size > 0) wants.add('notifications/resources/updated')
-  await untilEnd(gate, call, wants, new Set(resources.keys()), stamp).finally(() => release(gate, call, resources))
+  await untilEnd(gate, call, wants, resources, stamp).finally(() => release(gate, call, resources))
   return { kind: 'result', text: ownResult({ _meta: stamp }, 'modern', call.record), toolError: false }
 }
 
@@ -45,17 +45,18 @@ function authorizationOf (call: Call): string | undefined {
 }
 
 /** Who no longer listens does not keep an upstream telling. */
-function release (gate: Gate, call: Call, resources: ReadonlyMap<string, Instance>): void {
-  for (const [uri, instance] of resources) {
+function release (gate: Gate, call: Call, resources: ReadonlyMap<string, string>): void {
+  for (const [uri, upstream] of resources) {
+    const instance = gate.supervisor.peek(upstream, ownerOf(call), call.era)
     try {
-      unwatch(gate, call.principal.id, instance, uri)
+      if (instance !== undefined) unwatch(gate, instance, uri)
     } catch {
       // the upstream is gone, and with it what it would have told
     }
   }
 }
 
-function untilEnd (gate: Gate, call: Call, wants: ReadonlySet<string>, uris: ReadonlySet<string>, stamp: Record<string, unknown>): Promise<void> {
+function untilEnd (gate: Gate, call: Call, wants: ReadonlySet<string>, resources: ReadonlyMap<string, string>, stamp: Record<string, unknown>): Promise<void> {
   return new Promise((resolve, reject) => {
     const remove = gate.streams.add({
       principal: call.principal,
@@ -63,7 +64,7 @@ function untilEnd (gate: Gate, call: Call, wants: ReadonlySet<string>, uris: Rea
       session: undefined,
       endpoint: call.arrival.endpoint,
       wants,
-      uris,
+      resources,
       meta: stamp,
       send: (message) => call.reply.notify(message),
       comment: (text) => call.reply.comment(text),

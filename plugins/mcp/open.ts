@@ -46,7 +46,7 @@ export function open (gate: Gate): (request: FastifyRequest, reply: FastifyReply
       session,
       endpoint: upstream,
       wants: undefined,
-      uris: undefined,
+      resources: undefined,
       meta: undefined,
       send: (message) => write(raw, event(message)),
       comment: (text) => write(raw, text),

@@ -65,7 +65,7 @@ export function sse (gate: Gate, pipeline: readonly Step[]): { open: Handler, me
       get session () { return sessionOf(connection) },
       endpoint: connection.upstream,
       wants: undefined,
-      uris: undefined,
+      resources: undefined,
       meta: undefined,
       send: (text: string) => { connection.send(event(text)) },
       comment: (text: string) => connection.send(text),

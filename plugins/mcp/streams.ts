@@ -16,8 +16,8 @@ export interface Stream {
   readonly endpoint: string | undefined
   /** Methods this stream wants; undefined = whatever concerns its session. */
   readonly wants: ReadonlySet<string> | undefined
-  /** Resources a listen asked for; a session keeps its own. */
-  readonly uris: ReadonlySet<string> | undefined
+  /** Resources a listen asked for → the upstream that tells of them; a session keeps its own. */
+  readonly resources: ReadonlyMap<string, string> | undefined
   /** Extra `_meta` of each notification, as subscriptions/listen requires. */
   readonly meta: Readonly<Record<string, unknown>> | undefined
   send (message: string): void
@@ -75,15 +75,17 @@ export class Streams {
     return count
   }
 
-  /** Does a listen of this principal, or of anybody, wait for changes of the resource? */
-  watches (principalId: string | undefined, uri: string): boolean {
-    return [...this.#open].some(({ principal, uris }) => (principalId === undefined || principal.id === principalId) && uris?.has(uri) === true)
+  /** The listens of this principal, or of anybody, that wait for changes of resources. */
+  * listens (principalId: string | undefined): Generator<Pick<Stream, 'principal'> & { readonly resources: ReadonlyMap<string, string> }> {
+    for (const { principal, resources } of this.#open) {
+      if (resources !== undefined && (principalId === undefined || principal.id === principalId)) yield { principal, resources }
+    }
   }
 
   /** Passes on what an upstream says outside of any answer. */
   publish (instance: Instance, method: string, params: Record<string, unknown>): void {
     if (changes.has(method)) return this.#change(instance, method)
-    if (method === 'notifications/resources/updated') return this.#toAll(instance, method, params, ({ session, uris }) => typeof params['uri'] === 'string' && (session?.subscriptions.has(params['uri']) === true || uris?.has(params['uri']) === true))
+    if (method === 'notifications/resources/updated') return this.#toAll(instance, method, params, ({ session, resources }) => typeof params['uri'] === 'string' && (session?.subscriptions.has(params['uri']) === true || resources?.has(params['uri']) === true))
     if (method === 'notifications/elicitation/complete') return this.#toAll(instance, method, params, ({ session }) => session?.expectsVisit(instance.upstream, params['elicitationId']) === true)
     if (method === 'notifications/message') return this.#log(instance, params)
   }

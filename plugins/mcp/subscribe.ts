@@ -4,7 +4,7 @@ import type { Instance } from '../../src/upstreams/instance.ts'
 import type { Gate } from './gate.ts'
 import { relay } from './relay.ts'
 import { instanceOf } from './send.ts'
-import { isWatched, unwatch, watch } from './watch.ts'
+import { unwatch, watch, watched } from './watch.ts'
 
 const done: Answered = { kind: 'result', text: '{}', toolError: false }
 
@@ -20,8 +20,8 @@ export async function subscribe (gate: Gate, call: Call): Promise<Answered> {
 export async function unsubscribe (gate: Gate, call: Call): Promise<Answered> {
   const { instance, uri } = await subscribable(gate, call)
   call.session?.subscriptions.delete(uri)
-  if (instance.era === 'legacy') return isWatched(gate, call.principal.id, instance, uri) ? done : await relay(gate, call)
-  unwatch(gate, call.principal.id, instance, uri)
+  if (instance.era === 'legacy') return watched(gate, instance).has(uri) ? done : await relay(gate, call)
+  unwatch(gate, instance, uri)
   return done
 }
 

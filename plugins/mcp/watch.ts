@@ -2,6 +2,8 @@ import type { Answer } from '../../src/upstreams/answer.ts'
 import type { Instance } from '../../src/upstreams/instance.ts'
 import type { Gate } from './gate.ts'
 
+type Watchers = Pick<Gate, 'sessions' | 'streams' | 'supervisor'>
+
 /** Has the upstream tell of changes of a resource; false when it does not. */
 export async function watch (instance: Instance, uri: string): Promise<boolean> {
   if (instance.listening !== undefined) return instance.listening.add(uri)
@@ -12,14 +14,36 @@ export async function watch (instance: Instance, uri: string): Promise<boolean> 
 }
 
 /** Somebody lost interest: the upstream is told when nobody is left who wants to know. */
-export function unwatch (gate: Pick<Gate, 'sessions' | 'streams'>, principalId: string, instance: Instance, uri: string): void {
-  if (isWatched(gate, principalId, instance, uri)) return
+export function unwatch (gate: Watchers, instance: Instance, uri: string): void {
+  if (watched(gate, instance).has(uri)) return
   if (instance.listening !== undefined) return instance.listening.remove(uri)
   instance.request('resources/unsubscribe', () => JSON.stringify({ uri }), { answer () {}, fail () {} })
 }
 
-/** A shared instance has the interests of everybody. */
-export function isWatched ({ sessions, streams }: Pick<Gate, 'sessions' | 'streams'>, principalId: string, { owner }: Instance, uri: string): boolean {
-  const those = owner === '*' ? sessions.all() : sessions.of(principalId)
-  return [...those].some(({ subscriptions }) => subscriptions.has(uri)) || streams.watches(owner === '*' ? undefined : principalId, uri)
+/** The resources that somebody who is served by this instance wants to hear of. */
+export function watched ({ sessions, streams, supervisor }: Watchers, instance: Instance): ReadonlySet<string> {
+  const { upstream, owner } = instance
+  const user = owner === '*' ? undefined : owner.split(' ')[0]
+  const uris = new Set<string>()
+  for (const { principalId, id, subscriptions } of user === undefined ? sessions.all() : sessions.of(user)) {
+    if (subscriptions.size > 0 && supervisor.serves(instance, { user: { id: principalId, name: '' }, session: id }, 'legacy')) collect(subscriptions)
+  }
+  for (const { principal, resources } of streams.listens(user)) {
+    if (supervisor.serves(instance, { user: principal, session: undefined }, 'modern')) collect(resources)
+  }
+  return uris
+
+  function collect (wanted: ReadonlyMap<string, string>): void {
+    for (const [uri, told] of wanted) if (told === upstream) uris.add(uri)
+  }
+}
+
+/**
+ * A new instance knows nothing of what the last one was asked to tell: it is asked anew, and whoever waits for news hears
+ * that there may be some, since nobody told of them meanwhile.
+ */
+export async function watchAnew (gate: Watchers, instance: Instance): Promise<void> {
+  for (const uri of watched(gate, instance)) {
+    if (await watch(instance, uri)) gate.streams.publish(instance, 'notifications/resources/updated', { uri })
+  }
 }

@@ -13,10 +13,11 @@ export interface EventTargets {
   readonly metrics: Pick<Metrics, 'restart' | 'noise' | 'dropped' | 'egress' | 'stderr'>
   readonly onNotification: SupervisorEvents['notification']
   readonly onStarted: (instance: Instance) => void
+  readonly isWatched: SupervisorEvents['isWatched']
 }
 
 /** What happens to instances, told to the log, the metrics and the ledger. */
-export function supervisorEvents ({ log, ledger, metrics, onNotification, onStarted }: EventTargets): SupervisorEvents {
+export function supervisorEvents ({ log, ledger, metrics, onNotification, onStarted, isWatched }: EventTargets): SupervisorEvents {
   return {
     notification: onNotification,
     started (instance, milliseconds) {
@@ -48,6 +49,7 @@ export function supervisorEvents ({ log, ledger, metrics, onNotification, onStar
       log.debug({ upstream, reason }, 'message from upstream dropped')
     },
     egress: recordEgress({ log, ledger, metrics }),
+    isWatched,
     stderr (upstream, owner, line, level) {
       metrics.stderr(upstream, level)
       log[level]({ upstream, owner, line }, 'upstream stderr')

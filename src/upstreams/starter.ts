@@ -11,7 +11,7 @@ import { backOff, guestOf, other, unavailable } from './seat.ts'
 import type { Owner, Seat } from './seat.ts'
 import type { StderrLevel } from './stderr.ts'
 
-/** What the supervisor tells the rest of the gateway about. */
+/** What the supervisor tells the rest of the gateway about, and what it asks of it. */
 export interface SupervisorEvents {
   notification (instance: Instance, method: string, params: Record<string, unknown>): void
   started (instance: Instance, milliseconds: number): void
@@ -22,6 +22,8 @@ export interface SupervisorEvents {
   dropped (upstream: string, reason: string): void
   stderr (upstream: string, owner: string, line: string, level: StderrLevel): void
   readonly egress: RecordEgress
+  /** Somebody waits for its news, so it is in use although nobody calls. */
+  isWatched (instance: Instance): boolean
 }
 
 export interface StarterParts {

@@ -24,10 +24,12 @@ export class Supervisor {
   readonly #seats = new Seats()
   readonly #room: Room
   readonly #timer: NodeJS.Timeout
+  readonly #isWatched: SupervisorEvents['isWatched']
   #closing: Promise<void> | undefined
 
   constructor (config: Config, spawn: Cells['spawn'], events: SupervisorEvents) {
     this.#config = config
+    this.#isWatched = (instance) => events.isWatched(instance)
     this.#room = new Room(config.instances, (which) => this.#evict(which))
     this.#starter = new Starter({ config, spawn, events, room: this.#room, seat: (...place) => this.#seats.at(...place), isClosing: () => this.#closing !== undefined })
     this.#timer = setInterval(() => this.#sweep(), sweepMs)
@@ -57,6 +59,12 @@ export class Supervisor {
     const instance = spec && this.#seats.find(upstream, ownerKey(spec, owner), this.#starter.eraOf(upstream, era))?.instance
     if (instance !== undefined) instance.lastUsed = Date.now()
     return instance
+  }
+
+  /** Is it this instance that works for `owner` and clients of this era? */
+  serves (instance: Instance, owner: Owner, era: Era): boolean {
+    const spec = this.#config.upstreams.get(instance.upstream)
+    return spec !== undefined && ownerKey(spec, owner) === instance.owner && this.#starter.eraOf(instance.upstream, era) === instance.era
   }
 
   /** The instances that are up. */
@@ -129,7 +137,9 @@ export class Supervisor {
         continue
       }
       instance.sweep(now)
-      if (instance.inFlight === 0 && now - instance.lastUsed > spec.timeouts.idle) void this.#stop(seat, stopGraceMs)
+      if (instance.inFlight > 0 || now - instance.lastUsed <= spec.timeouts.idle) continue
+      if (this.#isWatched(instance)) instance.lastUsed = now
+      else void this.#stop(seat, stopGraceMs)
     }
   }
 

@@ -10,13 +10,13 @@ const envelope = { 'io.modelcontextprotocol/protocolVersion': '2026-07-28', 'io.
 
 interface News { method?: string, params: { uri?: string, notifications?: object, _meta: Record<string, unknown> } }
 
-async function start (t: Test): Promise<TestGateway> {
+async function start (t: Test, more: object = {}): Promise<TestGateway> {
   const folder = t.testdir()
   const shared = join(folder, 'shared')
   return await startGateway(t, {
     folder,
     yaml: {
-      upstreams: { fixture: fixture({ shared }), listening: { command: ['node', join(fixtures, 'listening.mjs')], env: { CALLS: '/shared/calls' }, sandbox: { write: [`${shared}:/shared`] } } },
+      upstreams: { fixture: fixture({ shared, ...more }), listening: { command: ['node', join(fixtures, 'listening.mjs')], env: { CALLS: '/shared/calls' }, sandbox: { write: [`${shared}:/shared`] }, ...more } },
       roles: { user: { allow: ['*/*'], deny: [{ resource: '*/memo://two' }] } },
     }
   })
@@ -109,6 +109,52 @@ t.test('26, 65: a session that is ended takes its calls and its subscriptions al
   t.equal(await end(kept), 204)
   await until(() => about(gateway, 'resources/unsubscribe') === 1)
   t.pass('the upstream was told both')
+})
+
+t.test('65: an upstream that somebody is subscribed at is in use, although nobody calls', async (t) => {
+  const gateway = await start(t, { timeouts: { idle: '1s' } })
+  const [alice, bob] = [await gateway.addUser('alice', ['user']), await gateway.addUser('bob', ['user'])]
+  const stopped = async (): Promise<unknown[]> => (await gateway.rows({ kind: 'upstream' })).filter(({ detail }) => (detail as { event: string }).event === 'exit').map(({ upstream }) => upstream)
+  const session = await openSession(gateway, alice)
+  await read(await gateway.post('/mcp/fixture', alice, rpc('resources/subscribe', { uri: 'memo://one' }), session))
+  const listener = await listen(t, gateway, alice, '/mcp/listening', 1, { resourceSubscriptions: ['memo://one'] })
+  for (const name of ['fixture', 'listening']) await openSession(gateway, bob, '2025-11-25', `/mcp/${name}`)
+  await until(async () => (await stopped()).length === 2)
+  t.same((await stopped()).sort(), ['fixture', 'listening'], 'bob\'s, which were used later')
+  t.equal(gateway.calls().filter(({ method }) => method === 'resources/unsubscribe').length, 0)
+  listener.leave()
+  await fetch(`${gateway.url}/mcp/fixture`, { method: 'DELETE', headers: { authorization: `Bearer ${alice}`, ...session } })
+  await until(async () => (await stopped()).length === 4)
+  t.pass('nobody waits for their news any more')
+})
+
+t.test('65, 66: an upstream that is started anew is asked anew, and who waits for news hears that there may be some', async (t) => {
+  const gateway = await start(t)
+  const token = await gateway.addUser('alice', ['user'])
+  for (const [name, asking] of [['fixture', 'resources/subscribe'], ['listening', 'subscriptions/listen']] as const) {
+    const asked = (): number => gateway.calls().filter(({ method, params }) => method === asking && JSON.stringify(params).includes('memo://one')).length
+    const client = await gateway.client(`/mcp/${name}`, token)
+    const updated: string[] = []
+    client.setNotificationHandler(ResourceUpdatedNotificationSchema, ({ params }) => { updated.push(params.uri) })
+    await client.subscribeResource({ uri: 'memo://one' })
+    const listener = await listen(t, gateway, token, `/mcp/${name}`, 7, { resourceSubscriptions: ['memo://one'] })
+    const before = { asked: asked(), news: listener.news.length }
+    t.match(await client.callTool({ name: 'crash', arguments: {} }), { isError: true }, `${name} dies`)
+    updated.length = 0
+    await client.callTool({ name: name === 'fixture' ? 'whoami' : 'shapes', arguments: {} })
+    await until(() => updated.length > 0 && listener.news.length > before.news)
+    t.match(listener.news.at(-1), { method: 'notifications/resources/updated', params: { uri: 'memo://one' } })
+    t.equal(asked(), before.asked + 1, 'once for both')
+    const undone = name === 'fixture' ? 'resources/unsubscribe' : 'notifications/cancelled'
+    const told = about(gateway, undone)
+    listener.leave()
+    await client.unsubscribeResource({ uri: 'memo://one' })
+    await until(() => about(gateway, undone) > told)
+    await client.callTool({ name: 'crash', arguments: {} })
+    await client.callTool({ name: name === 'fixture' ? 'whoami' : 'shapes', arguments: {} })
+    await client.ping()
+    t.equal(asked(), before.asked + 1, 'what nobody wants to hear of is not asked for again')
+  }
 })
 
 t.test('60: an output that is no object is wrapped for the session era, its schema and its value alike', async (t) => {

@@ -28,6 +28,7 @@ t.test('T47: many users come and go through fifty places: no call is lost, nothi
     dropped: () => {},
     stderr: () => {},
     egress: () => Promise.resolve(() => {}),
+    isWatched: () => false,
     started: () => { seen.started++ },
     exited: (_instance, _exit, expected) => { seen.exited++; if (!expected) seen.crashed++ },
     failed: (_upstream, _owner, reason) => { seen.failed.push(reason) },

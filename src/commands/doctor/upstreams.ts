@@ -32,7 +32,7 @@ export async function tryUpstreams (config: Config, database: Database): Promise
   const cells = openCells(config, packageEvents({ log, ledger, metrics }))
   const watch = new UpstreamWatch({ ...config, health: { ...config.health, probe: true } }, openSecrets(config.data))
   const said = new Map<string, string[]>()
-  const events = supervisorEvents({ log, ledger, metrics, onNotification: () => {}, onStarted: () => {} })
+  const events = supervisorEvents({ log, ledger, metrics, onNotification: () => {}, onStarted: () => {}, isWatched: () => false })
   const supervisor = new Supervisor(config, cells.spawn, watch.hearing({
     ...events,
     stderr: (upstream, _owner, line) => { said.set(upstream, [...(said.get(upstream) ?? []), line].slice(-linesShown)) },
