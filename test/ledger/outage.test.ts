@@ -18,9 +18,12 @@ t.test('Postgres stopped and started under load: calls are refused after max_out
   const ledger = testLedger(t, database, data, { audit: { ...audit, maxOutage: 300 } })
 
   const acknowledged: string[] = []
-  const load = { refused: 0, stopped: false }
+  const load = { refused: 0, stopped: false, ended: 0 }
   const call = (): void => {
-    if (load.stopped) return
+    if (load.stopped) {
+      load.ended++
+      return
+    }
     const record = ledger.newRecord()
     try {
       ledger.append(intent(record))
@@ -42,22 +45,23 @@ t.test('Postgres stopped and started under load: calls are refused after max_out
     })
   }
   for (let caller = 0; caller < 8; caller++) call()
-  await sleep(300)
+  const reached = async (done: () => boolean): Promise<void> => { while (!done()) await sleep(10) }
+  await reached(() => acknowledged.length > 200 && ledger.status.lastShippedAt !== undefined)
   t.ok(ledger.status.healthy)
 
   await server.close()
-  while (ledger.status.healthy || load.refused < 8) await sleep(10)
+  await reached(() => !ledger.status.healthy && load.refused >= 8)
   t.match(ledger.status, { healthy: false, reason: /has not taken any record/ })
-  const during = acknowledged.length
-  await sleep(300)
-  t.ok(acknowledged.length - during < 50, 'nothing more is taken while it is away')
+  const during = { acknowledged: acknowledged.length, refused: load.refused }
+  await reached(() => load.refused >= during.refused + 100)
+  t.ok(acknowledged.length - during.acknowledged < 50, 'nothing more is taken while it is away')
 
   server = await openEmbedded({ data, durable: false })
-  while (!ledger.status.healthy) await sleep(10)
+  await reached(() => ledger.status.healthy)
   const back = acknowledged.length
-  while (acknowledged.length < back + 200) await sleep(10)
+  await reached(() => acknowledged.length >= back + 200)
   load.stopped = true
-  await sleep(50)
+  await reached(() => load.ended === 8)
   await ledger.close()
 
   const { rows } = await database.pool.query<{ record: string }>("select kind || ' ' || record as record from ledger.event order by seq")
