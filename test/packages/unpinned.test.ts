@@ -1,9 +1,13 @@
-import { existsSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { check } from '../../src/commands/check.ts'
 import { doctor } from '../../src/commands/doctor.ts'
 import { pin } from '../../src/commands/pin.ts'
+import { loadConfig } from '../../src/config/config.ts'
+import { Refusal } from '../../src/errors.ts'
+import { descendantsOf } from '../../src/sandbox/processes.ts'
+import { openCells } from '../../src/upstreams/cells.ts'
 import { welcome } from '../../src/welcome.ts'
 import { freePort, startGateway, until } from '../support/gateway.ts'
 import { npmRegistry } from '../support/registry.ts'
@@ -81,4 +85,22 @@ t.test('with the hosts that it may reach it runs as it is written: in its cell, 
   said = ''
   t.equal(await pin({ config, ledger: gateway.gateway.ledger, out }, undefined), 0)
   t.match(said, sentence)
+})
+
+t.test('when that it has no pin cannot be recorded, it does not start', async (t) => {
+  const registry = await npmRegistry(t)
+  registry.publish({ name: 'reaching', version: '1.0.0' })
+  const folder = folderFor(t)
+  const file = join(folder, 'upstreams.yaml')
+  writeFileSync(file, `upstreams: { tool: { command: npx -y ${registry.url}/-/reaching/1.0.0.tgz, sandbox: { network: ["${new URL(registry.url).host}"] } } }\n`)
+  const config = loadConfig({ PORTCULLIS_DATA: join(folder, 'data') }, { file })
+  const spec = config.upstreams.get('tool')
+  if (spec === undefined) throw new Error('the configuration has no upstream "tool"')
+  const connections = (): Promise<never> => { throw new Error('nothing should be reached') }
+  const cells = openCells(config, { egress: connections, pinned () {}, unpinned () { throw new Refusal('PORTCULLIS_LEDGER_UNAVAILABLE') } })
+  t.teardown(async () => await cells.close())
+  const before = descendantsOf(process.pid)
+  await t.rejects(cells.spawn(spec, { id: 'alice', name: 'alice' }, { egress: connections, stderr () {} }), { code: 'PORTCULLIS_LEDGER_UNAVAILABLE' })
+  t.same(descendantsOf(process.pid), before, 'no process')
+  t.same(registry.asked, [], 'and no download')
 })
