@@ -10,6 +10,7 @@ import { Wiring } from './descriptors.ts'
 import { openMount, openSocket } from './grants.ts'
 import type { OpenMount } from './grants.ts'
 import type { Host } from './host.ts'
+import { holdLeash, leash, leashed } from './leash.ts'
 import { planCell } from './plan.ts'
 import type { Plan } from './plan.ts'
 import type { Backend } from './proven.ts'
@@ -81,7 +82,7 @@ function launch (spec: CellSpec, plan: Plan, opened: readonly OpenMount[], nothi
     tmp: spec.sandbox.tmp,
     options: tools.options,
   })
-  const inner = [tools.bwrap, '--args', `${wiring.data(nulSeparated(options))}`, '--', tools.prlimit, ...limitOptions(spec.sandbox, plan), '--', ...plan.argv]
+  const inner = [tools.bwrap, '--args', `${wiring.data(nulSeparated(options))}`, '--', ...leashed([tools.prlimit, ...limitOptions(spec.sandbox, plan), '--', ...plan.argv])]
   const confined = isStaged
     ? [tools.bwrap, '--args', `${wiring.data(nulSeparated(stageOptions(system, sources)))}`, '--', ...dropRights(tools), ...inner]
     : inner
@@ -101,6 +102,7 @@ async function settle (spec: CellSpec, child: ChildProcess, wiring: Wiring, stat
   const { stdin, stdout, stderr, stdio, pid } = child
   if (stdin === null || stdout === null || stderr === null || pid === undefined) throw new SandboxError('The sandbox was started without pipes.')
   wiring.feed(stdio)
+  holdLeash(wiring.output(stdio, leash))
   const hold = new ConfinedHold(child, wiring.output(stdio, status), stderr)
   const cell = new ProcessCell({ pid, stdin, stdout, stderr: hold.stderr }, child, hold)
   const watched = { limits: spec.sandbox, measure: () => cell.measure(), members: () => cell.members(), end: cell.end.bind(cell) }

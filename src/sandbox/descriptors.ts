@@ -1,13 +1,13 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import type { StdioOptions } from 'node:child_process'
-import type { Duplex, Readable } from 'node:stream'
+import type { Duplex } from 'node:stream'
 
 /**
- * The descriptors of one child: stdin, stdout and stderr as pipes, then what the sandbox is built from. Numbers are
+ * The descriptors of one child: stdin, stdout and stderr as pipes, one to talk to the gateway, then what the sandbox is built from. Numbers are
  * those the child sees. Descriptors that this process would leak are covered with /dev/null.
  */
 export class Wiring {
-  readonly #entries: ('pipe' | number)[] = ['pipe', 'pipe', 'pipe']
+  readonly #entries: ('pipe' | number)[] = ['pipe', 'pipe', 'pipe', 'pipe']
   readonly #data = new Map<number, string | Buffer>()
 
   /** A descriptor from which the child reads `content` to its end. */
@@ -45,7 +45,7 @@ export class Wiring {
     }
   }
 
-  output (streams: readonly unknown[], descriptor: number): Readable {
+  output (streams: readonly unknown[], descriptor: number): Duplex {
     return streams[descriptor] as Duplex
   }
 

@@ -1,12 +1,15 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { chmodSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { stringify } from 'yaml'
-import { descendantsOf } from '../../src/sandbox/processes.ts'
+import { childrenOf, descendantsOf } from '../../src/sandbox/processes.ts'
 import { adminPassword, fixtures, freePort, until } from '../support/gateway.ts'
 import { testDatabase } from '../support/postgres.ts'
 import { connectAdmin, ready, serve } from '../support/serve.ts'
-import { processesWith } from './cells.ts'
+import { eventually, processesWith } from './cells.ts'
 
 const sessions = 8
 
@@ -37,10 +40,24 @@ t.test('T47: kill -9 of a gateway that serves many clients, with servers startin
 
   gateway.process.kill('SIGKILL')
   t.equal(await gateway.ended, 'SIGKILL')
-  await until(() => Object.values(marks).every((mark) => processesWith(mark).length === 0), 30_000)
-  t.same(before.filter(({ pid, begun }) => begun !== undefined && begunAt(pid) === begun), [], 'none of them is left')
+  await until(() => Object.values(marks).every((mark) => builtWith(mark).length === 0), 30_000)
+  t.same(before.filter(({ pid, begun }) => begun !== undefined && begunAt(pid) === begun && !waits(pid)), [], 'none of them is left')
   await under
 })
+
+/** Processes of cells that were built. A bwrap whose other half was killed before they began waits for it, and for nothing else. */
+function builtWith (mark: string): number[] {
+  return processesWith(mark).filter((pid) => !waits(pid))
+}
+
+/** A bwrap that is waiting for its other half to begin: it has started nothing. */
+function waits (pid: number): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, 'utf8') === 'bwrap\n' && childrenOf(pid).length === 0
+  } catch {
+    return true // it is gone
+  }
+}
 
 /** When a process began, in ticks; undefined when it is gone or only waits to be reaped. The same number may be another process later. */
 function begunAt (pid: number): string | undefined {
@@ -52,3 +69,16 @@ function begunAt (pid: number): string | undefined {
     return undefined
   }
 }
+
+t.test('T47: kill -9 of a gateway while cells are being built leaves none of them, whenever it comes', async (t) => {
+  const mark = `${3600 + Math.random()}`
+  for (let turn = 0; turn < 40; turn++) {
+    const child = spawn(process.execPath, [join(fixtures, 'starts-cells.mjs'), mark, '6'], { stdio: ['ignore', 'pipe', 'inherit'] })
+    await once(child.stdout, 'data')
+    await sleep(Math.random() * 40)
+    child.kill('SIGKILL')
+    await once(child, 'exit')
+  }
+  t.teardown(() => { for (const pid of processesWith(mark)) process.kill(pid, 'SIGKILL') })
+  t.ok(await eventually(() => builtWith(mark).length === 0), `${builtWith(mark).length} processes are left`)
+})
