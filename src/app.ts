@@ -215,7 +215,7 @@ async function compose (app: FastifyInstance, { config, log, database, watch, le
     onNotification: (...news) => streams.publish(...news),
     onStarted (instance) {
       applyLevel({ sessions }, instance)
-      watchAnew(gate, instance).catch((error: unknown) => log.debug({ upstream: instance.upstream, err: error }, 'an upstream could not be asked anew for its news'))
+      watchAnew(gate, instance)
     },
     isWatched: (instance) => watched(gate, instance).size > 0,
   })))

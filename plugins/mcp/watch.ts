@@ -42,8 +42,10 @@ export function watched ({ sessions, streams, supervisor }: Watchers, instance: 
  * A new instance knows nothing of what the last one was asked to tell: it is asked anew, and whoever waits for news hears
  * that there may be some, since nobody told of them meanwhile.
  */
-export async function watchAnew (gate: Watchers, instance: Instance): Promise<void> {
+export function watchAnew (gate: Watchers & Pick<Gate, 'log'>, instance: Instance): void {
   for (const uri of watched(gate, instance)) {
-    if (await watch(instance, uri)) gate.streams.publish(instance, 'notifications/resources/updated', { uri })
+    watch(instance, uri).then((told) => {
+      if (told) gate.streams.publish(instance, 'notifications/resources/updated', { uri })
+    }).catch((error: unknown) => gate.log.debug({ upstream: instance.upstream, err: error }, 'an upstream could not be asked anew for its news'))
   }
 }

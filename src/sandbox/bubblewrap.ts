@@ -10,7 +10,7 @@ import { Wiring } from './descriptors.ts'
 import { openMount, openSocket } from './grants.ts'
 import type { OpenMount } from './grants.ts'
 import type { Host } from './host.ts'
-import { holdLeash, leash, leashed } from './leash.ts'
+import { holdLeash, leashed } from './leash.ts'
 import { planCell } from './plan.ts'
 import type { Plan } from './plan.ts'
 import type { Backend } from './proven.ts'
@@ -54,23 +54,23 @@ async function spawnConfined (spec: CellSpec, tools: Tools, host: Host, watchdog
   try {
     for (const mount of plan.mounts) opened.push(openMount(mount, process.getuid?.() === 0 ? nobody : undefined))
     if (spec.egress !== undefined) opened.push(openSocket(spec.egress, innerSocket))
-    const { child, wiring, status } = launch(spec, plan, opened, nothing, tools)
-    return await settle(spec, child, wiring, status, watchdog)
+    return await settle(spec, launch(spec, plan, opened, nothing, tools), watchdog)
   } finally {
     for (const handle of [nothing, ...opened.map(({ handle }) => handle)]) closeSync(handle)
   }
 }
 
-interface Launched { readonly child: ChildProcess, readonly wiring: Wiring, readonly status: number }
+interface Launched { readonly child: ChildProcess, readonly wiring: Wiring, readonly leash: number, readonly status: number }
 
 /** Root never becomes the cell's user inside the kernel: it drops to nobody, before bwrap or on a stage. */
 function launch (spec: CellSpec, plan: Plan, opened: readonly OpenMount[], nothing: number, tools: Tools): Launched {
   const isRoot = process.getuid?.() === 0
   const isStaged = isRoot && needsStage(opened)
   const wiring = new Wiring()
+  const leash = wiring.talk() // first, for a number of one digit
   const sources = opened.map(({ handle, source }) => tools.options.has('--bind-fd') && tools.options.has('--ro-bind-fd') ? wiring.handle(handle) : source)
   const system = systemParts()
-  const status = wiring.report()
+  const status = wiring.talk()
   const options = bwrapOptions({
     system,
     binds: opened.map(({ target, write }, index) => ({ from: isStaged ? stagedPath(index) : sources[index] ?? '', target, write })),
@@ -82,7 +82,7 @@ function launch (spec: CellSpec, plan: Plan, opened: readonly OpenMount[], nothi
     tmp: spec.sandbox.tmp,
     options: tools.options,
   })
-  const inner = [tools.bwrap, '--args', `${wiring.data(nulSeparated(options))}`, '--', ...leashed([tools.prlimit, ...limitOptions(spec.sandbox, plan), '--', ...plan.argv])]
+  const inner = [tools.bwrap, '--args', `${wiring.data(nulSeparated(options))}`, '--', ...leashed([tools.prlimit, ...limitOptions(spec.sandbox, plan), '--', ...plan.argv], leash)]
   const confined = isStaged
     ? [tools.bwrap, '--args', `${wiring.data(nulSeparated(stageOptions(system, sources)))}`, '--', ...dropRights(tools), ...inner]
     : inner
@@ -90,10 +90,10 @@ function launch (spec: CellSpec, plan: Plan, opened: readonly OpenMount[], nothi
   if (file === undefined) throw new SandboxError('There is nothing to execute.')
   // an empty environment: what an upstream's env names (LD_PRELOAD) must not reach bwrap itself
   const child = spawn(file, args, { stdio: wiring.stdio(nothing), env: {}, cwd: '/', ...(isRoot && !isStaged ? nobody : {}) })
-  return { child, wiring, status }
+  return { child, wiring, leash, status }
 }
 
-async function settle (spec: CellSpec, child: ChildProcess, wiring: Wiring, status: number, watchdog: Watchdog): Promise<Cell> {
+async function settle (spec: CellSpec, { child, wiring, leash, status }: Launched, watchdog: Watchdog): Promise<Cell> {
   try {
     await once(child, 'spawn')
   } catch (error) {
@@ -102,8 +102,8 @@ async function settle (spec: CellSpec, child: ChildProcess, wiring: Wiring, stat
   const { stdin, stdout, stderr, stdio, pid } = child
   if (stdin === null || stdout === null || stderr === null || pid === undefined) throw new SandboxError('The sandbox was started without pipes.')
   wiring.feed(stdio)
-  holdLeash(wiring.output(stdio, leash))
-  const hold = new ConfinedHold(child, wiring.output(stdio, status), stderr)
+  holdLeash(wiring.stream(stdio, leash))
+  const hold = new ConfinedHold(child, wiring.stream(stdio, status), stderr)
   const cell = new ProcessCell({ pid, stdin, stdout, stderr: hold.stderr }, child, hold)
   const watched = { limits: spec.sandbox, measure: () => cell.measure(), members: () => cell.members(), end: cell.end.bind(cell) }
   watchdog.watch(watched)

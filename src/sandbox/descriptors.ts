@@ -3,11 +3,11 @@ import type { StdioOptions } from 'node:child_process'
 import type { Duplex } from 'node:stream'
 
 /**
- * The descriptors of one child: stdin, stdout and stderr as pipes, one to talk to the gateway, then what the sandbox is built from. Numbers are
+ * The descriptors of one child: stdin, stdout and stderr as pipes, then what the sandbox is built from. Numbers are
  * those the child sees. Descriptors that this process would leak are covered with /dev/null.
  */
 export class Wiring {
-  readonly #entries: ('pipe' | number)[] = ['pipe', 'pipe', 'pipe', 'pipe']
+  readonly #entries: ('pipe' | number)[] = ['pipe', 'pipe', 'pipe']
   readonly #data = new Map<number, string | Buffer>()
 
   /** A descriptor from which the child reads `content` to its end. */
@@ -22,8 +22,8 @@ export class Wiring {
     return this.#add(descriptor)
   }
 
-  /** A descriptor the child writes to; read it with `output` once it runs. */
-  report (): number {
+  /** A descriptor that the child writes to and reads from; `stream` is our end of it once it runs. */
+  talk (): number {
     return this.#add('pipe')
   }
 
@@ -45,7 +45,7 @@ export class Wiring {
     }
   }
 
-  output (streams: readonly unknown[], descriptor: number): Duplex {
+  stream (streams: readonly unknown[], descriptor: number): Duplex {
     return streams[descriptor] as Duplex
   }
 
