@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --min-semi-space-size=32 --max-semi-space-size=64 --use-largepages=silent
+#!/usr/bin/env -S node --min-semi-space-size=32 --max-semi-space-size=64 --use-largepages=silent --no-memory-reducer
 import { Command, CommanderError, Option } from 'commander'
 import { check } from './commands/check.ts'
 import { auditCommands } from './commands/audit-commands.ts'
