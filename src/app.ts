@@ -207,7 +207,7 @@ async function compose (app: FastifyInstance, { config, log, database, watch, le
     sessions.close()
     await endedSessions.close()
   })
-  const streams = new Streams((principal, upstream) => policy.reaches(principal, upstream), (session) => sessions.touch(session))
+  const streams = new Streams(policy, (session) => sessions.touch(session))
   const supervisor: Supervisor = new Supervisor(config, cells.spawn, upstreams.hearing(supervisorEvents({
     log,
     ledger,

@@ -11,7 +11,7 @@ export function letGo (gate: Gate, session: Session): void {
 }
 
 /** Upstreams need not tell a session any more that is not there to hear it. */
-export function unsubscribe (gate: Pick<Gate, 'sessions' | 'streams' | 'supervisor' | 'log'>, session: Session): void {
+export function unsubscribe (gate: Pick<Gate, 'policy' | 'sessions' | 'streams' | 'supervisor' | 'log'>, session: Session): void {
   const { principalId, id, subscriptions } = session
   const left = [...subscriptions]
   subscriptions.clear()

@@ -1,5 +1,6 @@
 import type { Call } from '../../src/call.ts'
 import type { Gate } from './gate.ts'
+import { mayRead } from './may-read.ts'
 import { ownerOf } from './owner.ts'
 import { watch } from './watch.ts'
 
@@ -22,7 +23,7 @@ export async function watchAll (gate: Gate, call: Call, asked: unknown): Promise
 async function tellerOf (gate: Gate, call: Call, uri: string): Promise<string | undefined> {
   const { endpoint } = call.arrival
   const target = endpoint === undefined ? await gate.catalog.locate(call, 'resource', uri) : { kind: 'resource' as const, upstream: endpoint, name: uri }
-  if (target === undefined || !gate.policy.decide(call.principal, target).allowed || gate.guards.checkPatterns({ uri }, target) !== null) return undefined
+  if (target === undefined || !mayRead(gate.policy, call.principal, target.upstream, uri) || gate.guards.checkPatterns({ uri }, target) !== null) return undefined
   const instance = await gate.supervisor.instance(target.upstream, ownerOf(call), call.era)
   return await watch(instance, uri) ? target.upstream : undefined
 }

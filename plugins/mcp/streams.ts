@@ -1,10 +1,12 @@
 import type { Principal } from '../../src/call.ts'
+import type { Policy } from '../../src/policy/policy.ts'
 import { isAtLeast } from '../../src/protocol/era.ts'
 import type { LogLevel } from '../../src/protocol/era.ts'
 import { notification } from '../../src/protocol/reply.ts'
 import { comeBack, keepAlive, keepAliveMs } from '../../src/protocol/sse.ts'
 import type { Session } from '../../src/sessions.ts'
 import type { Instance } from '../../src/upstreams/instance.ts'
+import { mayRead } from './may-read.ts'
 
 /** One open stream that news of upstreams may go to: a legacy GET stream, or a 2026-07-28 listen. */
 export interface Stream {
@@ -39,15 +41,12 @@ export class Streams {
   /** Changes of lists that are told shortly, each once, by upstream instance and list. */
   readonly #changed = new Map<Instance, Set<string>>()
   #telling: NodeJS.Timeout | undefined
-  readonly #reaches: (principal: Principal, upstream: string) => boolean
+  readonly #policy: Policy
   readonly #touch: (session: Session) => void
 
-  /**
-   * @param reaches whether a principal may know of an upstream at all
-   * @param touch keeps the session of an open stream alive
-   */
-  constructor (reaches: (principal: Principal, upstream: string) => boolean, touch: (session: Session) => void) {
-    this.#reaches = reaches
+  /** @param touch keeps the session of an open stream alive */
+  constructor (policy: Policy, touch: (session: Session) => void) {
+    this.#policy = policy
     this.#touch = touch
     this.#timer = setInterval(() => this.#keepAlive(), keepAliveMs)
     this.#timer.unref()
@@ -85,7 +84,7 @@ export class Streams {
   /** Passes on what an upstream says outside of any answer. */
   publish (instance: Instance, method: string, params: Record<string, unknown>): void {
     if (changes.has(method)) return this.#change(instance, method)
-    if (method === 'notifications/resources/updated') return this.#toAll(instance, method, params, ({ session, resources }) => typeof params['uri'] === 'string' && (session?.subscriptions.has(params['uri']) === true || resources?.has(params['uri']) === true))
+    if (method === 'notifications/resources/updated') return this.#update(instance, params)
     if (method === 'notifications/elicitation/complete') return this.#toAll(instance, method, params, ({ session }) => session?.expectsVisit(instance.upstream, params['elicitationId']) === true)
     if (method === 'notifications/message') return this.#log(instance, params)
   }
@@ -133,7 +132,15 @@ export class Streams {
   }
 
   #concerns (stream: Stream, instance: Instance, method: string): boolean {
-    return hears(stream, instance, method) && this.#reaches(stream.principal, instance.upstream)
+    return hears(stream, instance, method) && this.#policy.reaches(stream.principal, instance.upstream)
+  }
+
+  /** Whoever subscribed could read the resource then; only who can now hears of it. */
+  #update (instance: Instance, params: Record<string, unknown>): void {
+    const { uri } = params
+    if (typeof uri !== 'string') return
+    this.#toAll(instance, 'notifications/resources/updated', params, ({ principal, session, resources }) =>
+      (session?.subscriptions.has(uri) === true || resources?.has(uri) === true) && mayRead(this.#policy, principal, instance.upstream, uri))
   }
 
   #toAll (instance: Instance, method: string, params: Record<string, unknown>, concerned: (stream: Stream) => boolean): void {

@@ -1,8 +1,9 @@
 import type { Answer } from '../../src/upstreams/answer.ts'
 import type { Instance } from '../../src/upstreams/instance.ts'
 import type { Gate } from './gate.ts'
+import { mayRead } from './may-read.ts'
 
-type Watchers = Pick<Gate, 'sessions' | 'streams' | 'supervisor'>
+type Watchers = Pick<Gate, 'policy' | 'sessions' | 'streams' | 'supervisor'>
 
 /** Has the upstream tell of changes of a resource; false when it does not. */
 export async function watch (instance: Instance, uri: string): Promise<boolean> {
@@ -20,21 +21,24 @@ export function unwatch (gate: Watchers, instance: Instance, uri: string): void 
   instance.request('resources/unsubscribe', () => JSON.stringify({ uri }), { answer () {}, fail () {} })
 }
 
-/** The resources that somebody who is served by this instance wants to hear of. */
-export function watched ({ sessions, streams, supervisor }: Watchers, instance: Instance): ReadonlySet<string> {
+/**
+ * The resources that somebody who is served by this instance wants to hear of. A listen counts for what its principal may
+ * still read; a session, which holds no rights, for all that it subscribed to.
+ */
+export function watched ({ policy, sessions, streams, supervisor }: Watchers, instance: Instance): ReadonlySet<string> {
   const { upstream, owner } = instance
   const user = owner === '*' ? undefined : owner.split(' ')[0]
   const uris = new Set<string>()
   for (const { principalId, id, subscriptions } of user === undefined ? sessions.all() : sessions.of(user)) {
-    if (subscriptions.size > 0 && supervisor.serves(instance, { user: { id: principalId, name: '' }, session: id }, 'legacy')) collect(subscriptions)
+    if (subscriptions.size > 0 && supervisor.serves(instance, { user: { id: principalId, name: '' }, session: id }, 'legacy')) collect(subscriptions, () => true)
   }
   for (const { principal, resources } of streams.listens(user)) {
-    if (supervisor.serves(instance, { user: principal, session: undefined }, 'modern')) collect(resources)
+    if (supervisor.serves(instance, { user: principal, session: undefined }, 'modern')) collect(resources, (uri) => mayRead(policy, principal, upstream, uri))
   }
   return uris
 
-  function collect (wanted: ReadonlyMap<string, string>): void {
-    for (const [uri, told] of wanted) if (told === upstream) uris.add(uri)
+  function collect (wanted: ReadonlyMap<string, string>, counts: (uri: string) => boolean): void {
+    for (const [uri, told] of wanted) if (told === upstream && counts(uri)) uris.add(uri)
   }
 }
 

@@ -17,7 +17,12 @@ async function start (t: Test, more: object = {}): Promise<TestGateway> {
     folder,
     yaml: {
       upstreams: { fixture: fixture({ shared, ...more }), listening: { command: ['node', join(fixtures, 'listening.mjs')], env: { CALLS: '/shared/calls' }, sandbox: { write: [`${shared}:/shared`] }, ...more } },
-      roles: { user: { allow: ['*/*'], deny: [{ resource: '*/memo://two' }] } },
+      roles: {
+        user: { allow: ['*/*'], deny: [{ resource: '*/memo://two' }] },
+        all: { allow: ['*/*'] },
+        less: { allow: [{ tool: '*/*' }, { resource: '*/memo://two' }] },
+        named: { allow: ['*/*'], deny: [{ resource: '*/memo://one', where: 'principal.name == "carol"' }] },
+      },
     }
   })
 }
@@ -44,6 +49,12 @@ async function listen (t: Test, gateway: TestGateway, token: string, path: strin
   read().catch(() => {})
   await until(() => news.length > 0)
   return { news, leave: () => leaving.abort() }
+}
+
+/** Takes `memo://one` from a user, to whom the tools and `memo://two` are left; done when the gateway goes by it. */
+async function shrink (gateway: TestGateway, name: string, token: string): Promise<void> {
+  await gateway.setRoles(name, ['less'])
+  await until(async () => (await read(await gateway.post('/mcp/fixture', token, rpc('resources/read', { uri: 'memo://one', _meta: envelope }), modernHeaders('resources/read', 'memo://one')))).text.includes('PORTCULLIS_UNKNOWN_TARGET'))
 }
 
 const about = (gateway: TestGateway, method: string): number => gateway.calls().filter((call) => call.method === method).length
@@ -154,6 +165,56 @@ t.test('65, 66: an upstream that is started anew is asked anew, and who waits fo
     await client.callTool({ name: name === 'fixture' ? 'whoami' : 'shapes', arguments: {} })
     await client.ping()
     t.equal(asked(), before.asked + 1, 'what nobody wants to hear of is not asked for again')
+  }
+})
+
+t.test('an update is told to whoever may read the resource now, in either era', async (t) => {
+  const gateway = await start(t, { isolation: 'shared' })
+  const both = ['memo://one', 'memo://two']
+  const follow = async (name: string): Promise<{ token: string, touch: () => Promise<unknown>, heard: () => (string | undefined)[][] }> => {
+    const token = await gateway.addUser(name, ['all'])
+    const client = await gateway.client('/mcp/listening', token)
+    const updated: string[] = []
+    client.setNotificationHandler(ResourceUpdatedNotificationSchema, ({ params }) => { updated.push(params.uri) })
+    for (const uri of both) await client.subscribeResource({ uri })
+    const { news } = await listen(t, gateway, token, '/mcp/listening', 1, { resourceSubscriptions: both })
+    return { token, touch: async () => await client.callTool({ name: 'touch', arguments: {} }), heard: () => [updated, news.slice(1).map(({ params }) => params.uri)] }
+  }
+  const [alice, bob] = [await follow('alice'), await follow('bob')]
+  const heardTwo = async (times: number): Promise<void> => await until(() => [...alice.heard(), ...bob.heard()].every((uris) => uris.filter((uri) => uri === 'memo://two').length === times))
+  await until(async () => /^portcullis_streams 4$/m.test(await (await fetch(gateway.metricsUrl)).text()))
+  await alice.touch()
+  await heardTwo(1)
+  t.same(alice.heard(), [both, both])
+  await shrink(gateway, 'alice', alice.token)
+  await alice.touch()
+  await heardTwo(2)
+  t.same(alice.heard(), [[...both, 'memo://two'], [...both, 'memo://two']], 'what she may still read, and nothing of what came before it')
+  t.same(bob.heard(), [[...both, ...both], [...both, ...both]], 'who shares the process and may read both hears of both')
+})
+
+t.test('an upstream that is started anew is not asked for what its listener may not read any more', async (t) => {
+  const gateway = await start(t)
+  for (const [name, user, asking] of [['fixture', 'alice', 'resources/subscribe'], ['listening', 'bob', 'subscriptions/listen']] as const) {
+    const token = await gateway.addUser(user, ['all'])
+    await listen(t, gateway, token, `/mcp/${name}`, 1, { resourceSubscriptions: ['memo://one', 'memo://two'] })
+    await shrink(gateway, user, token)
+    const before = gateway.calls().length
+    const asked = (uri: string): boolean => gateway.calls().slice(before).some(({ method, params }) => method === asking && JSON.stringify(params).includes(uri))
+    for (const tool of ['crash', 'log']) await read(await gateway.post(`/mcp/${name}`, token, ...modernTool(tool)))
+    await until(() => asked('memo://two'))
+    t.notOk(asked('memo://one'), name)
+  }
+})
+
+t.test('64: a listen is honoured for what a read would be allowed, conditions included', async (t) => {
+  const gateway = await start(t)
+  for (const [name, honoured] of [['bob', ['memo://one', 'memo://two']], ['carol', ['memo://two']]] as const) {
+    const token = await gateway.addUser(name, ['named'])
+    for (const path of ['/mcp/listening', '/mcp']) {
+      const { news } = await listen(t, gateway, token, path, 1, { resourceSubscriptions: ['memo://one', 'memo://two'] })
+      t.same(news[0]?.params.notifications, { resourceSubscriptions: honoured }, `${name} at ${path}`)
+    }
   }
 })
 
