@@ -207,7 +207,9 @@ async function compose (app: FastifyInstance, { config, log, database, watch, le
     sessions.close()
     await endedSessions.close()
   })
-  const streams = new Streams(policy, (session) => sessions.touch(session))
+  // A stream outlives the request that opened it, and so may an answer: whether the credential still holds is asked anew.
+  const authenticate = async (authorization: string | undefined) => await app.identity.authenticate(authorization)
+  const streams = new Streams(policy, authenticate, (session) => sessions.touch(session))
   const supervisor: Supervisor = new Supervisor(config, cells.spawn, upstreams.hearing(supervisorEvents({
     log,
     ledger,
@@ -223,9 +225,7 @@ async function compose (app: FastifyInstance, { config, log, database, watch, le
   const gate: Gate = { underWay: new UnderWay(), config, policy, limits: app.limits, guards: createGuards(config), ledger, captures: createCaptures(config.audit, payloadKeys), supervisor, sessions, endedSessions, catalog, streams, replays: new Replays(), patience: new Patience(), parking: new Parking(), stateKey: app.identity.deriveKey('request-state'), metrics: measured, log }
   app.identity.onChange((userId, standing) => {
     payloadKeys.changed(userId)
-    // A stream outlives the request that opened it, and so may an answer: whether the credential still holds is asked anew.
-    const authenticate = async (authorization: string | undefined) => await app.identity.authenticate(authorization)
-    streams.recheck(userId, authenticate)
+    streams.recheck(userId)
     gate.underWay.recheck(userId, authenticate)
     if (standing !== undefined && !standing.disabled) return
     supervisor.endUser(userId).catch((error: unknown) => log.error({ err: error, user: userId }, 'instances of a user could not be ended'))

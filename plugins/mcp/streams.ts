@@ -42,11 +42,16 @@ export class Streams {
   readonly #changed = new Map<Instance, Set<string>>()
   #telling: NodeJS.Timeout | undefined
   readonly #policy: Policy
+  readonly #authenticate: (authorization: string | undefined) => Promise<Principal>
   readonly #touch: (session: Session) => void
 
-  /** @param touch keeps the session of an open stream alive */
-  constructor (policy: Policy, touch: (session: Session) => void) {
+  /**
+   * @param authenticate the principal of an Authorization header, as of now
+   * @param touch keeps the session of an open stream alive
+   */
+  constructor (policy: Policy, authenticate: (authorization: string | undefined) => Promise<Principal>, touch: (session: Session) => void) {
     this.#policy = policy
+    this.#authenticate = authenticate
     this.#touch = touch
     this.#timer = setInterval(() => this.#keepAlive(), keepAliveMs)
     this.#timer.unref()
@@ -59,6 +64,7 @@ export class Streams {
   /** @returns the function that takes the stream out again */
   add (stream: Stream): () => void {
     this.#open.add(stream)
+    this.#renew(stream) // an upstream may have had to start since it was asked for, and rights changed meanwhile
     return () => { this.#open.delete(stream) }
   }
 
@@ -98,11 +104,13 @@ export class Streams {
     }
   }
 
-  /** Ends the streams of a user whose credential is not honoured any more. */
-  recheck (userId: string, authenticate: (authorization: string | undefined) => Promise<Principal>): void {
-    for (const stream of [...this.#open]) {
-      if (stream.principal.id === userId) authenticate(stream.authorization).then((principal) => { stream.principal = principal }, () => stream.end())
-    }
+  /** Something about a user changed: their streams go by the rights that are left, and end without a credential that is honoured. */
+  recheck (userId: string): void {
+    for (const stream of [...this.#open]) if (stream.principal.id === userId) this.#renew(stream)
+  }
+
+  #renew (stream: Stream): void {
+    this.#authenticate(stream.authorization).then((principal) => { stream.principal = principal }, () => stream.end())
   }
 
   /** An expired credential ends its stream, as it would end a request. */

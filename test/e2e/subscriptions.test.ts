@@ -1,3 +1,4 @@
+import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { LoggingMessageNotificationSchema, ResourceUpdatedNotificationSchema, ToolListChangedNotificationSchema } from '@modelcontextprotocol/sdk/types.js'
 import t from 'tap'
@@ -10,13 +11,13 @@ const envelope = { 'io.modelcontextprotocol/protocolVersion': '2026-07-28', 'io.
 
 interface News { method?: string, params: { uri?: string, notifications?: object, _meta: Record<string, unknown> } }
 
-async function start (t: Test, more: object = {}): Promise<TestGateway> {
+async function start (t: Test, more: object = {}, upstreams: object = {}): Promise<TestGateway> {
   const folder = t.testdir()
   const shared = join(folder, 'shared')
   return await startGateway(t, {
     folder,
     yaml: {
-      upstreams: { fixture: fixture({ shared, ...more }), listening: { command: ['node', join(fixtures, 'listening.mjs')], env: { CALLS: '/shared/calls' }, sandbox: { write: [`${shared}:/shared`] }, ...more } },
+      upstreams: { fixture: fixture({ shared, ...more }), listening: { command: ['node', join(fixtures, 'listening.mjs')], env: { CALLS: '/shared/calls' }, sandbox: { write: [`${shared}:/shared`] }, ...more }, ...upstreams },
       roles: {
         user: { allow: ['*/*'], deny: [{ resource: '*/memo://two' }] },
         all: { allow: ['*/*'] },
@@ -191,6 +192,20 @@ t.test('an update is told to whoever may read the resource now, in either era', 
   await heardTwo(2)
   t.same(alice.heard(), [[...both, 'memo://two'], [...both, 'memo://two']], 'what she may still read, and nothing of what came before it')
   t.same(bob.heard(), [[...both, ...both], [...both, ...both]], 'who shares the process and may read both hears of both')
+})
+
+t.test('a listen that waits for its upstream to start goes by the rights that are left when it has', async (t) => {
+  const waits = 'touch /shared/waits; until test -e /shared/go; do sleep 0.05; done; exec node "$0"'
+  const gateway = await start(t, {}, { late: { command: ['sh', '-c', waits, join(fixtures, 'listening.mjs')], env: { CALLS: '/shared/calls' }, sandbox: { read: [fixtures], write: [`${join(t.testdirName, 'shared')}:/shared`] } } })
+  const token = await gateway.addUser('alice', ['all'])
+  const listening = listen(t, gateway, token, '/mcp/late', 1, { resourceSubscriptions: ['memo://one', 'memo://two'] })
+  await until(() => existsSync(join(gateway.folder, 'shared', 'waits')))
+  await shrink(gateway, 'alice', token)
+  writeFileSync(join(gateway.folder, 'shared', 'go'), '')
+  const { news } = await listening
+  await read(await gateway.post('/mcp/late', token, ...modernTool('touch')))
+  await until(() => news.at(-1)?.params.uri === 'memo://two')
+  t.same(news.slice(1).map(({ params }) => params.uri), ['memo://two'])
 })
 
 t.test('an upstream that is started anew is not asked for what its listener may not read any more', async (t) => {
