@@ -12,6 +12,7 @@ import { groupHold } from './group.ts'
 import type { Host } from './host.ts'
 import { landlockOptions } from './landlock-options.ts'
 import type { Place } from './landlock-options.ts'
+import { answered, holdLeash } from './leash.ts'
 import { planCell } from './plan.ts'
 import type { Plan } from './plan.ts'
 import type { Backend } from './proven.ts'
@@ -58,7 +59,8 @@ async function spawnLandlocked (spec: CellSpec, tools: LandlockTools, host: Host
     for (const mount of plan.mounts) closeSync(openMount(mount, user).handle)
     scratch.write('environment', shellAssignments({ ...plan.environment, HOME: scratch.home, TMPDIR: scratch.tmp }))
     scratch.write('filter', seccompFilter(filteredMachine(), { alone: true }))
-    return await start(spec, commandLine(spec, plan, scratch, tools, user), spec.cwd === undefined ? scratch.home : plan.cwd, scratch, watchdog)
+    const command = (leash: number): string[] => commandLine(spec, plan, scratch, tools, user, leash)
+    return await start(spec, command, spec.cwd === undefined ? scratch.home : plan.cwd, scratch, watchdog)
   } catch (error) {
     scratch.remove()
     throw error
@@ -66,15 +68,20 @@ async function spawnLandlocked (spec: CellSpec, tools: LandlockTools, host: Host
 }
 
 /**
- * Ends the whole group, and removes what was made for it, when the gateway is gone. It is the first of the group and not confined itself; the program has
- * its stdin, so that closing it is noticed.
+ * Ends the whole group, and removes what was made for it, when there is no gateway: told by the kernel, or because nobody
+ * answers before the program begins, or after it has ended, which it may have because its stdin was closed by the same death.
+ * It is the first of the group and not confined itself; the program has its stdin, so that closing it is noticed.
  */
-const watch = 'folder=$1; shift; trap "/bin/rm -rf \\"$folder\\"; kill -KILL 0" TERM HUP; exec 3<&0 </dev/null; "$@" <&3 3<&- & exec 3<&-; wait $!'
+const watch = (leash: number): string => `folder=$1; shift; trap "/bin/rm -rf \\"$folder\\"; kill -KILL 0" TERM HUP PIPE
+${answered(leash)} || kill -TERM $$
+exec 9<&0 </dev/null; "$@" <&9 9<&- ${leash}>&- & exec 9<&-; wait $!; code=$?
+${answered(leash)} || kill -TERM $$
+exit $code`
 
 /** Gives the program its environment, inside: in that of the programs before it, it would act outside, and in their arguments everybody could read it. */
 const dress = 'set -a; . "$1"; shift; exec "$@"'
 
-function commandLine (spec: CellSpec, plan: Plan, scratch: Scratch, tools: LandlockTools, user: typeof nobody | undefined): string[] {
+function commandLine (spec: CellSpec, plan: Plan, scratch: Scratch, tools: LandlockTools, user: typeof nobody | undefined, leash: number): string[] {
   const options = landlockOptions({
     system: [scratch.environment, ...systemParts().map(({ path }) => path), ...harmlessEtc, ...harmlessProc].flatMap(placeOf),
     mounts: plan.mounts.flatMap((mount) => placeOf(mount.source).map((place) => ({ ...mount, ...place }))),
@@ -86,19 +93,23 @@ function commandLine (spec: CellSpec, plan: Plan, scratch: Scratch, tools: Landl
   const limits = limitOptions(spec.sandbox, plan).filter((option) => !option.startsWith('--nproc='))
   const program = ['/usr/bin/env', '-i', '/bin/sh', '-c', dress, 'sh', scratch.environment, tools.prlimit, ...limits, '--', ...plan.argv]
   const confined = [tools.setpriv, ...options, '--', ...program]
-  return [tools.setpriv, '--pdeathsig', 'TERM', '--', '/bin/sh', '-c', watch, 'sh', scratch.folder, ...ranked(confined, spec.sandbox.nice, tools)]
+  return [tools.setpriv, '--pdeathsig', 'TERM', '--', '/bin/sh', '-c', watch(leash), 'sh', scratch.folder, ...ranked(confined, spec.sandbox.nice, tools)]
 }
 
 const harmlessProc = ['/proc/meminfo', '/proc/cpuinfo', '/proc/stat', '/proc/version']
 
-async function start (spec: CellSpec, [file, ...args]: readonly string[], cwd: string, scratch: Scratch, watchdog: Watchdog): Promise<Cell> {
+async function start (spec: CellSpec, command: (leash: number) => readonly string[], cwd: string, scratch: Scratch, watchdog: Watchdog): Promise<Cell> {
+  const wiring = new Wiring()
+  const leash = wiring.talk()
+  const [file, ...args] = command(leash)
   if (file === undefined) throw new SandboxError('There is nothing to execute.')
   const nothing = openSync('/dev/null', 'r+')
   try {
-    const child = spawn(file, args, { stdio: new Wiring().stdio(nothing), env: {}, cwd, detached: true })
+    const child = spawn(file, args, { stdio: wiring.stdio(nothing), env: {}, cwd, detached: true })
     await once(child, 'spawn')
-    const { stdin, stdout, stderr, pid } = child
+    const { stdin, stdout, stderr, stdio, pid } = child
     if (stdin === null || stdout === null || stderr === null || pid === undefined) throw new SandboxError('The sandbox was started without pipes.')
+    holdLeash(wiring.stream(stdio, leash))
     const cell = new ProcessCell({ pid, stdin, stdout, stderr }, child, groupHold(pid, {
       terminate: () => { for (const program of childrenOf(pid)) terminate(program) },
       measure: () => usageOf(membersOf(pid).filter((member) => member !== pid)),

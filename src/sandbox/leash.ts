@@ -1,17 +1,23 @@
 import type { Duplex } from 'node:stream'
 
 /**
- * bwrap ties the life of a cell to the gateway's (--die-with-parent) when the cell is nearly built. A gateway that is
- * killed before that would leave behind what was under way, and nobody to end it. So the command of a cell waits: it says
- * that the cell is built, and begins when a gateway that lives answers. Without an answer it ends, and the cell with it.
+ * What ties the life of a cell to the gateway's (bwrap --die-with-parent, setpriv --pdeathsig) does so when the cell is
+ * nearly built. A gateway that is killed before that would leave behind what was under way, and nobody to end it. So the
+ * command of a cell waits: it says that the cell is built, and begins when a gateway that lives answers. Without an answer
+ * it ends, and the cell with it.
  * @param descriptor on which both talk; of one digit, since sh redirects no other
  */
 export function leashed (argv: readonly string[], descriptor: number): string[] {
-  return ['/bin/sh', '-c', `printf . >&${descriptor}; read -r go <&${descriptor}; [ "$go" = go ] || exit 1; exec "$@" ${descriptor}>&-`, 'sh', ...argv]
+  return ['/bin/sh', '-c', `${answered(descriptor)} || exit 1; exec "$@" ${descriptor}>&-`, 'sh', ...argv]
 }
 
-/** The gateway's end: answers when the cell is built. A cell that dies before that is reported by its exit, not here. */
+/** For a shell that has more to do: a command that asks, and fails when no gateway answers. */
+export function answered (descriptor: number): string {
+  return `printf . >&${descriptor} && read -r go <&${descriptor} && [ "$go" = go ]`
+}
+
+/** The gateway's end: answers as often as it is asked. A cell that dies before that is reported by its exit, not here. */
 export function holdLeash (stream: Duplex): void {
   stream.on('error', () => {})
-  stream.once('data', () => { stream.end('go\n') })
+  stream.on('data', () => { stream.write('go\n') })
 }

@@ -6,8 +6,10 @@ import { text } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 import type { Cell, CellSpec, Exit } from '../../src/sandbox/cell.ts'
+import { realHost } from '../../src/sandbox/host.ts'
+import { openSandbox } from '../../src/sandbox/sandbox.ts'
 import type { Sandbox } from '../../src/sandbox/sandbox.ts'
-import type { SandboxSpec } from '../../src/config/config.ts'
+import type { SandboxMode, SandboxSpec } from '../../src/config/config.ts'
 
 export const MiB = 1024 * 1024
 export const project = resolve(fileURLToPath(import.meta.url), '../../..')
@@ -20,6 +22,13 @@ export const limits: SandboxSpec = {
 /** A spec with the shipped limits; `sandbox` and the rest as the test wants them. */
 export function specFor (command: readonly string[], { sandbox, ...rest }: Partial<Omit<CellSpec, 'sandbox'>> & { sandbox?: Partial<SandboxSpec> } = {}): CellSpec {
   return { upstream: 'test', command, directory: project, env: {}, protect: [], ...rest, sandbox: { ...limits, ...sandbox } }
+}
+
+/** The sandbox of this machine, with the setpriv that TEST_SETPRIV names, where it names one. */
+export function machineSandbox (mode: SandboxMode): Sandbox {
+  const machine = realHost('/usr/local/bin:/usr/bin:/bin')
+  const setpriv = process.env['TEST_SETPRIV'] ?? machine.tool('setpriv')
+  return openSandbox(mode, { allowUnsandboxed: false, host: { ...machine, tool: (name) => name === 'setpriv' ? setpriv : machine.tool(name) } })
 }
 
 /** A directory that the user cells run as may write, whoever runs the tests. */

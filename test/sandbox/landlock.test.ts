@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readdirSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -8,6 +9,7 @@ import t from 'tap'
 
 import { realHost } from '../../src/sandbox/host.ts'
 import { landlockOptions } from '../../src/sandbox/landlock-options.ts'
+import { childrenOf } from '../../src/sandbox/processes.ts'
 import { openSandbox } from '../../src/sandbox/sandbox.ts'
 import type { Sandbox } from '../../src/sandbox/sandbox.ts'
 import { bait, escapes } from './bait.ts'
@@ -66,6 +68,9 @@ t.test('a setpriv that is too old, missing, or on a kernel without Landlock star
     t.notOk(existsSync(witness), `${name}: nothing was started`)
   }
 })
+
+/** Stands for a gateway that is killed. */
+const gatewayScript = fileURLToPath(new URL('gateway.ts', import.meta.url))
 
 /** One that is new enough: that of the machine, or the one that .ci/run fetches. */
 const setpriv = process.env['TEST_SETPRIV'] ?? machine.tool('setpriv')
@@ -140,13 +145,37 @@ time.sleep(3600)`]
     })
   }
 
-  await t.test('nothing survives a gateway that is killed', async (t) => {
+  for (const [when, before] of [
+    ['is killed', () => {}],
+    ['is killed before it heard that the server ended', async (gateway: ChildProcess, sleeper: string) => {
+      const outermost = childrenOf(gateway.pid ?? 0).filter((pid) => processesWith(sleeper).includes(pid))
+      const [server = 0] = outermost.flatMap(childrenOf)
+      gateway.kill('SIGSTOP')
+      process.kill(server, 'SIGKILL')
+      t.ok(await eventually(() => !existsSync(`/proc/${server}`)), 'the server has ended')
+    }],
+  ] as const) {
+    await t.test(`nothing survives a gateway that ${when}`, async (t) => {
+      const sleeper = mark()
+      const gateway = spawn(process.execPath, [...process.execArgv, gatewayScript, ...daemon(sleeper)], { stdio: ['pipe', 'pipe', 'inherit'], env: { ...process.env, TEST_SANDBOX: mode, TEST_SETPRIV: setpriv } })
+      t.teardown(() => { for (const pid of processesWith(sleeper)) process.kill(pid, 'SIGKILL') })
+      await once(gateway.stdout, 'data')
+      t.ok(await eventually(() => processesWith(`sleep\0${sleeper}`).length === 1), 'the daemon runs')
+      await before(gateway, sleeper)
+      gateway.kill('SIGKILL')
+      t.ok(await eventually(() => processesWith(sleeper).length === 0))
+    })
+  }
+
+  await t.test('what a gateway had under way that is killed before the kernel ties it to the gateway never begins', async (t) => {
     const sleeper = mark()
-    const gateway = spawn(process.execPath, [...process.execArgv, fileURLToPath(new URL('gateway.ts', import.meta.url)), ...daemon(sleeper)], { stdio: ['pipe', 'pipe', 'inherit'], env: { ...process.env, TEST_SANDBOX: mode, TEST_SETPRIV: setpriv } })
-    await once(gateway.stdout as NodeJS.ReadableStream, 'data')
-    t.ok(await eventually(() => processesWith(`sleep\0${sleeper}`).length === 1), 'the daemon runs')
-    gateway.kill('SIGKILL')
-    t.ok(await eventually(() => processesWith(sleeper).length === 0))
+    const kills = standIn(t, `case "$*" in --pdeathsig*${sleeper}*) kill -KILL $PPID; while kill -0 $PPID; do sleep 0.01; done 2>/dev/null; esac\nexec ${setpriv} "$@"`)
+    const folders = writable(tmpdir(), `portcullis-test-${process.pid}-folders`)
+    t.teardown(() => { rmSync(folders, { recursive: true }); for (const pid of processesWith(sleeper)) process.kill(pid, 'SIGKILL') })
+    const gateway = spawn(process.execPath, [...process.execArgv, gatewayScript, ...daemon(sleeper)], { stdio: ['pipe', 'pipe', 'inherit'], env: { ...process.env, TEST_SANDBOX: mode, TEST_SETPRIV: kills, TMPDIR: folders } })
+    t.same(await once(gateway, 'exit'), [null, 'SIGKILL'])
+    t.ok(await eventually(() => readdirSync(folders).every((name) => !name.startsWith('portcullis-cell-'))), 'no directory is left')
+    t.ok(await eventually(() => processesWith(sleeper).length === 0), 'and no process')
   })
 
   await t.test('a cell over its memory limit is killed, and says so', async (t) => {
