@@ -1,4 +1,4 @@
-import type { FastifyRequest, preParsingAsyncHookHandler } from 'fastify'
+import type { FastifyRequest } from 'fastify'
 
 import type { Principal } from '../../src/call.ts'
 import { Refusal } from '../../src/errors.ts'
@@ -16,10 +16,11 @@ declare module 'fastify' {
 }
 
 /**
- * Lets in who has the role `admin`, before the body is read: with the access token of their own login, or with a personal
- * access token that was made for this and says so. Any other token is in the hands of a program, and is for calls only.
+ * Lets in who has the role `admin`: with the access token of their own login, or with a personal access token that was
+ * made for this and says so. Any other token is in the hands of a program, and is for calls only. To be asked before the
+ * body is read, and when it is there: it may come slowly, and rights may have ended meanwhile.
  */
-export function administrator (identity: Pick<Identity, 'authenticate'>): preParsingAsyncHookHandler {
+export function administrator (identity: Pick<Identity, 'authenticate'>): (request: FastifyRequest) => Promise<void> {
   return async (request) => {
     refuseTokenInQuery(request.query)
     const principal = await identity.authenticate(request.headers.authorization)

@@ -33,7 +33,9 @@ export async function admin (app: FastifyInstance, { identity, administration }:
     reply.raw.setHeader('cache-control', 'no-store')
     next()
   })
-  app.addHook('preParsing', administrator(identity))
+  const admit = administrator(identity)
+  app.addHook('preParsing', admit)
+  app.addHook('preHandler', admit)
   const counted = app.createRateLimit({ max: PER_MINUTE, timeWindow: 60_000, keyGenerator: ({ administrator: { id } }: FastifyRequest) => `admin ${id}` })
   app.addHook('preHandler', async (request) => {
     const count = await counted(request)

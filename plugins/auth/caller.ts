@@ -1,4 +1,4 @@
-import type { preParsingAsyncHookHandler } from 'fastify'
+import type { FastifyRequest } from 'fastify'
 
 import type { Principal } from '../../src/call.ts'
 import { Refusal } from '../../src/errors.ts'
@@ -13,11 +13,19 @@ declare module 'fastify' {
   }
 }
 
+type Admit = (request: FastifyRequest) => Promise<void>
+
 /**
- * Lets in who logged in with a password here, before the body is read. A personal access token or the token of another
- * client cannot make, see or revoke credentials: else a token with few rights could get itself one with all.
+ * The hooks of a route that let in who logged in with a password here. A personal access token or the token of another
+ * client cannot make, see or revoke credentials: else a token with few rights could get itself one with all. Asked before
+ * the body is read, and when it is there: it may come slowly, and the login may have ended meanwhile.
  */
-export function signedIn (identity: Pick<Identity, 'authenticate'>): preParsingAsyncHookHandler {
+export function signedIn (identity: Pick<Identity, 'authenticate'>): { readonly preParsing: Admit, readonly preHandler: Admit } {
+  const admit = admitting(identity)
+  return { preParsing: admit, preHandler: admit }
+}
+
+function admitting (identity: Pick<Identity, 'authenticate'>): Admit {
   return async (request) => {
     refuseTokenInQuery(request.query)
     const principal = await identity.authenticate(request.headers.authorization)

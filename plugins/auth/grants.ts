@@ -6,13 +6,13 @@ import type { AuthOptions } from './index.ts'
 
 /** What the caller has let in: programs and logins, to be seen and ended. */
 export function grants (app: FastifyInstance, { identity }: AuthOptions): void {
-  const preParsing = signedIn(identity)
+  const own = signedIn(identity)
 
-  app.get('/auth/grants', { preParsing }, async (request) => {
+  app.get('/auth/grants', own, async (request) => {
     return { grants: (await identity.listGrants(request.caller.id)).map(onWire) }
   })
 
-  app.delete<{ Params: { id: string } }>('/auth/grants/:id', { preParsing }, async (request, reply) => {
+  app.delete<{ Params: { id: string } }>('/auth/grants/:id', own, async (request, reply) => {
     await identity.revokeGrant(request.caller, request.params.id, request.ip)
     return await reply.code(204).send()
   })

@@ -22,7 +22,7 @@ export function login (app: FastifyInstance, options: AuthOptions): void {
     return await reply.code(204).send()
   })
 
-  app.post<{ Body: { old: string, new: string } }>('/auth/password', { ...limited(options, 10, { old: SECRET, new: SECRET }), preParsing: signedIn(identity) }, async (request) => {
+  app.post<{ Body: { old: string, new: string } }>('/auth/password', { ...limited(options, 10, { old: SECRET, new: SECRET }), ...signedIn(identity) }, async (request) => {
     return await identity.changePassword(request.caller, request.body, request.ip)
   })
 }

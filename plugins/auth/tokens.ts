@@ -8,19 +8,19 @@ interface NewToken { name: string, scopes?: string[] | null, days?: number }
 
 /** The caller's own personal access tokens. */
 export function tokens (app: FastifyInstance, { identity }: AuthOptions): void {
-  const preParsing = signedIn(identity)
+  const own = signedIn(identity)
 
-  app.get('/auth/tokens', { preParsing }, async (request) => {
+  app.get('/auth/tokens', own, async (request) => {
     return { tokens: (await identity.listTokens(request.caller.id)).map(onWire) }
   })
 
-  app.post<{ Body: NewToken }>('/auth/tokens', { preParsing, schema: { body: NEW_TOKEN } }, async (request, reply) => {
+  app.post<{ Body: NewToken }>('/auth/tokens', { ...own, schema: { body: NEW_TOKEN } }, async (request, reply) => {
     const { name, scopes, days } = request.body
     const created = await identity.createToken({ user: request.caller, name, scopes, days, source: request.ip })
     return await reply.code(201).send({ ...onWire(created), token: created.token })
   })
 
-  app.delete<{ Params: { id: string } }>('/auth/tokens/:id', { preParsing }, async (request, reply) => {
+  app.delete<{ Params: { id: string } }>('/auth/tokens/:id', own, async (request, reply) => {
     await identity.revokeToken({ id: request.params.id, userId: request.caller.id, source: request.ip })
     return await reply.code(204).send()
   })

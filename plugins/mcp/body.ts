@@ -2,29 +2,42 @@ import type { IncomingMessage } from 'node:http'
 import type { FastifyContentTypeParser, FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify'
 import { Refusal } from '../../src/errors.ts'
 
-type Done = (error: Error | null, body?: Buffer) => void
+/** `late`: it was not there yet when its head was read. */
+type Done = (error: Error | null, body?: Buffer, late?: boolean) => void
+type Handler = (request: FastifyRequest, reply: FastifyReply) => void
 
 /**
  * The last hook of a POST: reads its body, at most `limit` bytes, and hands it to the route's handler at once. Fastify's own
  * way from here to the handler (content types, parser, validation, their hooks) has nothing to do for one media type and
  * no schema, and costs more than the checks of a call do. What the handler throws is answered as everywhere else.
+ * @param admit the hook that let the sender in. It is asked again when a body comes late: rights may have ended meanwhile,
+ * and whoever holds back the last byte must not act on those of a minute ago
  */
-export function receive (limit: number, handler: (request: FastifyRequest, reply: FastifyReply) => void): onRequestHookHandler {
+export function receive (limit: number, admit: onRequestHookHandler, handler: Handler): onRequestHookHandler {
   const read = reader(limit)
   let known = 'application/json' // the last good one: nearly every request repeats it
   return (request, reply, done) => {
     const type = request.headers['content-type']
     if (type === undefined || (type !== known && !isJson(type))) throw new Refusal('PORTCULLIS_UNSUPPORTED_MEDIA_TYPE')
     known = type
-    read(request.raw, (error, body) => {
+    read(request.raw, (error, body, late) => {
       if (error !== null) return done(error)
+      request.body = body
+      if (late !== true) return handle()
       try {
-        request.body = body
-        handler(request, reply)
+        admit.call(request.server, request, reply, (refused) => { if (refused === undefined) handle(); else done(refused) })
       } catch (thrown) {
         done(thrown as Error)
       }
     })
+
+    function handle (): void {
+      try {
+        handler(request, reply)
+      } catch (thrown) {
+        done(thrown as Error)
+      }
+    }
   }
 }
 
@@ -96,7 +109,7 @@ function readOn (message: IncomingMessage, first: Buffer | null, { announced, li
     message.removeListener('data', take)
     message.removeListener('end', end)
     message.removeListener('error', end)
-    if (error === null) done(null, Buffer.concat(chunks))
+    if (error === null) done(null, Buffer.concat(chunks), true)
     else done(error)
   }
 }

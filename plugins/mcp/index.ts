@@ -40,7 +40,8 @@ export function mcp (app: FastifyInstance, { gate, identity }: { gate: Gate, ide
   // Declared so that all requests have one shape; null, so that reading it before authentication is an error.
   app.decorateRequest('principal', null as unknown as Principal)
   app.addHook('onRequest', preflight)
-  app.addHook('onRequest', authenticate(identity))
+  const admit = authenticate(identity)
+  app.addHook('onRequest', admit)
   app.setErrorHandler(onError(gate))
   app.removeAllContentTypeParsers()
   const { maxBody } = gate.config.server
@@ -52,14 +53,14 @@ export function mcp (app: FastifyInstance, { gate, identity }: { gate: Gate, ide
   const onOpen = open(gate)
   const onClose = close(gate)
   for (const url of ['/mcp', '/mcp/:upstream']) {
-    app.post(url, { bodyLimit: maxBody, onRequest: receive(maxBody, onPost) }, onPost)
+    app.post(url, { bodyLimit: maxBody, onRequest: receive(maxBody, admit, onPost) }, onPost)
     app.get(url, { exposeHeadRoute: false }, onOpen)
     app.delete(url, onClose)
     app.route({ method: ['PUT', 'PATCH', 'HEAD', 'OPTIONS'], url, handler: () => { throw new Refusal('PORTCULLIS_METHOD_NOT_ALLOWED', { headers: { allow: 'GET, POST, DELETE' } }) } })
   }
   for (const url of ['/sse', '/sse/:upstream']) {
     app.get(url, { exposeHeadRoute: false }, old.open)
-    app.post(url, { bodyLimit: maxBody, onRequest: receive(maxBody, old.message) }, old.message)
+    app.post(url, { bodyLimit: maxBody, onRequest: receive(maxBody, admit, old.message) }, old.message)
   }
   done()
 }

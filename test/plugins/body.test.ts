@@ -19,7 +19,7 @@ t.test('a message whose client left while its token was looked up ends with an e
   app.addHook('onRequest', async ({ headers, raw }) => {
     if (headers['x-leaves'] !== undefined) await new Promise(resolve => raw.once('close', resolve)) // events.once would listen for its error too
   })
-  app.post('/', { onRequest: receive(100, echo) }, echo)
+  app.post('/', { onRequest: receive(100, (_request, _reply, done) => done(), echo) }, echo)
   await app.listen({ host: '127.0.0.1', port: 0 })
   const { port } = app.server.address() as AddressInfo
 
