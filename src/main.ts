@@ -14,15 +14,16 @@ const hardStopMs = 25_000
 export async function serve (config: Config, out: (text: string) => void): Promise<void> {
   const log = createLogger({ level: config.logLevel })
   const opening = openGateway(config, log)
-  closeOnSignal(opening, log)
+  const closing = closeOnSignal(opening, log)
+  opening.catch(() => closing.uninstall()) // else the end of a process that never served would look like any other, with exit code 0
   const gateway = await opening
   out(welcome(gateway, config))
   for (const problem of gateway.sandboxProblems) log.error({ problem }, 'upstreams are refused: there is no sandbox on this machine')
 }
 
 /** Also while it is still starting: what was opened by then is closed properly. */
-function closeOnSignal (opening: Promise<Gateway>, log: Log): void {
-  closeWithGrace({ delay: hardStopMs, logger: false }, async ({ signal, err }) => {
+function closeOnSignal (opening: Promise<Gateway>, log: Log): ReturnType<typeof closeWithGrace> {
+  return closeWithGrace({ delay: hardStopMs, logger: false }, async ({ signal, err }) => {
     if (err !== undefined) log.fatal({ err }, 'an error nobody handled: closing')
     else log.info({ signal }, 'closing')
     const gateway = await opening.catch(() => undefined)

@@ -1,0 +1,28 @@
+import { createServer } from 'node:net'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+
+import t from 'tap'
+import { stringify } from 'yaml'
+
+import { adminPassword, freePort } from '../support/gateway.ts'
+import { openFolder, serve } from '../support/serve.ts'
+
+t.test('a gateway that cannot start says why and ends with exit code 1, so that whoever started it tries again', async (t) => {
+  const taken = createServer()
+  await new Promise<void>((resolve) => { taken.listen(0, '127.0.0.1', resolve) })
+  t.teardown(() => taken.close())
+  const { port } = taken.address() as AddressInfo
+  const cases: readonly { readonly what: string, readonly env: Record<string, string>, readonly says: RegExp }[] = [
+    { what: 'its port is taken', env: { PORT: `${port}` }, says: /address already in use/ },
+    { what: 'the database is not there', env: { DATABASE_URL: `postgres://nobody@127.0.0.1:${await freePort()}/none` }, says: /database/i },
+    { what: 'the password of the administrator is too weak', env: { PORTCULLIS_ADMIN_PASSWORD: 'short' }, says: /password/i },
+  ]
+  for (const { what, env, says } of cases) {
+    const { folder } = openFolder(t)
+    const yaml = t.testdir({ 'upstreams.yaml': stringify({ upstreams: { echo: { command: 'node server.js' } } }) })
+    const gateway = serve(t, ['--config', join(yaml, 'upstreams.yaml')], { PORT: `${await freePort()}`, METRICS_PORT: `${await freePort()}`, PORTCULLIS_DATA: join(folder, 'data'), PORTCULLIS_ADMIN_PASSWORD: adminPassword, ...env })
+    t.equal(await gateway.ended, 1, what)
+    t.match(gateway.said(), says)
+  }
+})
