@@ -42,8 +42,8 @@ function stateOf (gate: Gate, call: Call): State | undefined {
 async function begin (gate: Gate, call: Call, instance: Instance): Promise<Dialogue> {
   const dialogue: Dialogue = new Dialogue(call.record, () => instance.turns?.leave(dialogue))
   await turnOf(call, instance, dialogue, (refusal) => dialogue.fail(refusal))
-  if (call.givenUp !== undefined) throw call.givenUp
   try {
+    if (call.givenUp !== undefined) throw call.givenUp
     const begun = performance.now()
     if (call.envelope?.logLevel !== undefined) applyLevel(gate, instance, call.envelope.logLevel)
     dialogue.id = instance.request(call.method, (minted) => paramsFor(call, 'legacy', minted, { ...changesFor(call), inputResponses: undefined, requestState: undefined }, undefined), dialogue)

@@ -132,6 +132,7 @@ const REMEMBERED = 4096
 function known (text: string): string {
   const seen = quoted.get(text)
   if (seen !== undefined) return seen
+  if (text.length > LONGEST) return quote(text) // it would be kept whole, and who sends it chooses how long it is
   if (quoted.size >= REMEMBERED) quoted = new Map()
   const fresh = quote(text)
   quoted.set(text, fresh)

@@ -1,3 +1,6 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+
 import t from 'tap'
 
 import { encode } from '../../src/ledger/entry.ts'
@@ -23,4 +26,14 @@ t.test('record ids are of one length, in order, and never the same', async t => 
   t.strictSame(ids, ids.toSorted())
   t.equal(new Set(ids).size, ids.length)
   t.strictSame([...new Set(ids.map(id => id.length))].length, 1)
+})
+
+t.test('what a client says about itself is not kept, however long it is', async t => {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  collect()
+  const before = process.memoryUsage().heapUsed
+  for (let turn = 0; turn < 200; turn++) t.ok(encode({ kind: 'list', record: 'a', client: String(turn).padStart(1_000_000, 'x') }, '').length < 1_000)
+  collect()
+  t.ok(process.memoryUsage().heapUsed - before < 50_000_000, 'of 200 MB')
 })
