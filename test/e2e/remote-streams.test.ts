@@ -16,7 +16,7 @@ const tools = (...names: string[]): object => ({ tools: names.map((name) => ({ n
 const event = (message: object): string => `event: message\ndata: ${JSON.stringify({ jsonrpc: '2.0', ...message })}\n\n`
 
 /** A remote server by hand, since those of the SDK break no stream. An answer that is undefined was written, or will be. */
-async function remote (t: Test, answer: Answer): Promise<{ gateway: TestGateway, token: string }> {
+async function remote (t: Test, answer: Answer, timeouts: object = { call: '20s' }): Promise<{ gateway: TestGateway, token: string }> {
   const server = createServer((request, response) => {
     let text = ''
     request.on('data', (chunk: Buffer) => { text += chunk.toString() }).on('end', () => {
@@ -30,7 +30,7 @@ async function remote (t: Test, answer: Answer): Promise<{ gateway: TestGateway,
     server.closeAllConnections()
     server.close()
   })
-  const gateway = await startGateway(t, { yaml: { upstreams: { remote: { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/mcp`, timeouts: { call: '20s' } } }, roles: { user: { allow: ['*/*'] } } } })
+  const gateway = await startGateway(t, { yaml: { upstreams: { remote: { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/mcp`, timeouts } }, roles: { user: { allow: ['*/*'] } } } })
   return { gateway, token: await gateway.addUser('alice', ['user']) }
 }
 
@@ -223,3 +223,26 @@ t.test('a server that refuses the session it has just begun fails that call, not
   await t.rejects(client.callTool({ name: 'add', arguments: {} }), /Session not found/)
   t.equal(server.heard.filter(({ method }) => method === 'initialize').length, 2)
 })
+
+for (const [name, timeouts] of Object.entries({ 'while a call waits for it': { start: '2s', call: '20s' }, 'after the call was given up': { start: '2s', call: '1s' } })) {
+  t.test(`a server that forgot the session and does not answer for another one is begun with anew, ${name}`, async (t) => {
+    const server = forgetful()
+    let swallowed = 0
+    let isDeaf = false
+    const { gateway, token } = await remote(t, (message, response, request) => {
+      if (!isDeaf || message.method !== 'initialize') return server.answer(message, response, request)
+      swallowed++
+      return undefined
+    }, timeouts)
+    const client = await gateway.client('/mcp/remote', token)
+    t.equal(textOf(await client.callTool({ name: 'add', arguments: {} })), 'added')
+    isDeaf = true
+    server.forget()
+    t.match(await client.callTool({ name: 'add', arguments: {} }), { isError: true })
+    isDeaf = false
+    t.equal(swallowed, 1)
+    await until(async () => textOf(await client.callTool({ name: 'add', arguments: {} })) === 'added')
+    t.match((await gateway.rows({ kind: 'upstream', outcome: 'crashed' })), [{}], 'what waited for it in vain has ended')
+    t.match(gateway.log(), 'did not begin another in time')
+  })
+}

@@ -11,6 +11,8 @@ export interface RemoteOptions extends Dialling {
   readonly headers: Readonly<Record<string, string>>
   /** Bytes one message may have. */
   readonly maxMessage: number
+  /** Milliseconds the server may take to begin a session. */
+  readonly startMs: number
 }
 
 /**
@@ -28,6 +30,7 @@ export function openRemote (options: RemoteOptions): Cell {
     url: new URL(options.remote.url),
     headers: options.headers,
     maxMessage: options.maxMessage,
+    startMs: options.startMs,
     line: (line) => { if (!stdout.writableEnded) stdout.write(line) },
     note: (text) => { if (!stderr.writableEnded) stderr.write(`${text}\n`) },
     gone: (reason) => {

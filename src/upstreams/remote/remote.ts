@@ -14,6 +14,8 @@ export interface RemoteParts {
   readonly url: URL
   readonly headers: Readonly<Record<string, string>>
   readonly maxMessage: number
+  /** Milliseconds the server may take to begin a session in the place of one that it forgot. */
+  readonly startMs: number
   /** Takes text of a message, ended by a line break, in pieces where it is long. */
   line (text: string | Buffer): void
   /** Takes a sentence for the operator. */
@@ -95,7 +97,7 @@ export class Remote {
     // A request of a session that the server does not know was certainly not carried out: it is sent again, once.
     if (answer.statusCode === 404 && session !== undefined && outgoing.id !== undefined && outgoing.method !== undefined) {
       await answer.body.dump()
-      if (this.#session.id === session) await (this.#renewing ??= this.#renew().finally(() => { this.#renewing = undefined }))
+      if (this.#session.id === session) await (this.#renewing ??= this.#renewOrEnd().finally(() => { this.#renewing = undefined }))
       else await this.#renewing
       session = this.#session.id
       answer = await this.#fetch('POST', this.#parts.url, headers, text, signal)
@@ -107,19 +109,30 @@ export class Remote {
     })
   }
 
+  /** Without a session there is nothing to go on with, whoever waits for it still: the next call starts the server anew. */
+  async #renewOrEnd (): Promise<void> {
+    const overdue = AbortSignal.timeout(this.#parts.startMs)
+    try {
+      await this.#renew(AbortSignal.any([this.#end.signal, overdue]))
+    } catch (error) {
+      this.#parts.gone(overdue.aborted ? 'the remote server does not know the session any more, and did not begin another in time' : reasonOf(error))
+      throw error
+    }
+  }
+
   /**
    * Begins a session as the one before was begun, and asks in it for what counted in that one. What may have been said
    * to nobody meanwhile is told as a change.
    * @throws Error when the server begins none, or is another one by now
    */
-  async #renew (): Promise<void> {
+  async #renew (signal: AbortSignal): Promise<void> {
     const { initialize } = this.#session
     if (initialize === undefined) return
     this.#session.forget()
     this.#listening.abort()
     this.#listening = new AbortController()
-    const tell = async (message: object): Promise<Dispatcher.ResponseData> => await this.#fetch('POST', this.#parts.url, { accept, 'content-type': 'application/json' }, JSON.stringify({ jsonrpc: '2.0', ...message }), this.#end.signal)
-    await this.#read(await tell(initialize), initialize, this.#end.signal, undefined)
+    const tell = async (message: object): Promise<Dispatcher.ResponseData> => await this.#fetch('POST', this.#parts.url, { accept, 'content-type': 'application/json' }, JSON.stringify({ jsonrpc: '2.0', ...message }), signal)
+    await this.#read(await tell(initialize), initialize, signal, undefined)
     if (this.#session.headers['mcp-protocol-version'] === undefined) throw new Error('the remote server does not know the session any more, and begins no other')
     this.#parts.note('the remote server forgot the session; another one was begun')
     for (const message of [{ method: 'notifications/initialized' }, ...this.#session.told]) (await tell(message)).body.dump().catch(() => {})
