@@ -246,3 +246,35 @@ for (const [name, timeouts] of Object.entries({ 'while a call waits for it': { s
     t.match(gateway.log(), 'did not begin another in time')
   })
 }
+
+t.test('a server of the session era whose stream breaks, and that is away for a while, is listened to again, when it said', async (t) => {
+  const gets: number[] = []
+  const listens: ServerResponse[] = []
+  const { gateway, token } = await remote(t, ({ method }, response, request) => {
+    if (request.method === 'GET') {
+      if (gets.push(Date.now()) === 2) response.writeHead(503).end()
+      else {
+        stream(response)
+        response.write('retry: 1500\n\n')
+        listens.push(response)
+      }
+    } else if (method === 'initialize') return { result: { protocolVersion: '2025-11-25', capabilities: { tools: { listChanged: true } }, serverInfo: { name: 'deployed', version: '1' } } }
+    else if (method === 'tools/list') return { result: tools('echo') }
+    else response.writeHead(202).end()
+    return undefined
+  })
+  const client = await gateway.client('/mcp/remote', token)
+  let changed = 0
+  client.setNotificationHandler(ToolListChangedNotificationSchema, () => { changed++ })
+  await client.listTools()
+  await until(() => listens.length === 1)
+  const broken = Date.now()
+  listens[0]?.end()
+  await until(() => listens.length === 2, 20_000)
+  t.ok((gets[1] ?? 0) - broken >= 1_400, 'not before it said')
+  t.equal(gets.length, 3)
+  const before = changed
+  listens[1]?.write(event({ method: 'notifications/tools/list_changed' }))
+  await until(() => changed > before)
+  t.pass('and heard')
+})

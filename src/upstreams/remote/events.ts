@@ -1,7 +1,7 @@
 import { StringDecoder } from 'node:string_decoder'
 
-/** One server-sent event: its type, its id, its data lines joined, and after how many milliseconds the stream wants to be opened again when it ends. */
-export interface ServerEvent { readonly type: string, readonly id: string | undefined, readonly data: string, readonly retryMs: number | undefined }
+/** One server-sent event: its type, its id, and its data lines joined. */
+export interface ServerEvent { readonly type: string, readonly id: string | undefined, readonly data: string }
 
 /**
  * Cuts an event stream into events (HTML standard, server-sent events). What is longer than `cap` characters is too
@@ -21,6 +21,11 @@ export class EventReader {
   constructor (cap: number, onEvent: (event: ServerEvent) => void) {
     this.#cap = cap
     this.#onEvent = onEvent
+  }
+
+  /** After how many milliseconds the stream wants to be opened again when it ends, as far as it said. */
+  get retryMs (): number | undefined {
+    return this.#retryMs
   }
 
   push (chunk: Buffer): void {
@@ -49,7 +54,7 @@ export class EventReader {
   }
 
   #dispatch (): void {
-    const event = { type: this.#type, id: this.#id, data: this.#data.join('\n'), retryMs: this.#retryMs }
+    const event = { type: this.#type, id: this.#id, data: this.#data.join('\n') }
     const isEmpty = this.#data.length === 0
     this.#type = 'message'
     this.#data = []

@@ -1,4 +1,3 @@
-import { setTimeout as pause } from 'node:timers/promises'
 import { request } from 'undici'
 import type { Agent, Dispatcher } from 'undici'
 import { isObject } from '../../protocol/message.ts'
@@ -7,7 +6,7 @@ import { mirrorHeaders } from './headers.ts'
 import type { Outgoing } from './headers.ts'
 import { EventReader } from './events.ts'
 import { RemoteSession } from './session.ts'
-import { isStream, listen, readOldStream, reasonOf, reopenMs } from './unasked.ts'
+import { isStream, listen, readOldStream, reasonOf, reopenMs, waitToReopen } from './unasked.ts'
 
 export interface RemoteParts {
   readonly agent: Agent
@@ -30,9 +29,6 @@ export const unreachable = 503
 const accept = 'application/json, text/event-stream'
 /** Statuses by which a server says that it does not know Streamable HTTP, or not this session any more. */
 const unknownHere: ReadonlySet<number> = new Set([400, 404, 405])
-/** Bounds of what a server may say of how long to wait before a stream is opened again, in milliseconds. */
-const leastWaitMs = 100
-const mostWaitMs = 30_000
 
 /** What a message that answers no request is for. */
 const nobodys: Outgoing = { id: undefined, method: undefined, params: {} }
@@ -179,8 +175,8 @@ export class Remote {
   async #readEvents (body: Dispatcher.ResponseData['body'], outgoing: Outgoing, signal: AbortSignal, session: string | undefined): Promise<void> {
     let [answered, last, waitMs] = [false, undefined as string | undefined, reopenMs]
     for (let rest: typeof body | undefined = body; rest !== undefined; rest = await this.#restOf(last, waitMs, signal, session)) {
-      const reader = new EventReader(this.#parts.maxMessage, ({ data, id, retryMs }) => {
-        [last, waitMs] = [id ?? last, retryMs ?? waitMs]
+      const reader = new EventReader(this.#parts.maxMessage, ({ data, id }) => {
+        last = id ?? last
         answered = this.#receive(data, outgoing, false) || answered
       })
       try {
@@ -191,6 +187,7 @@ export class Remote {
       } catch (error) {
         if (last === undefined || signal.aborted) throw error
       }
+      waitMs = reader.retryMs ?? waitMs
     }
     this.#fail(outgoing, 'The remote server ended its stream before it answered.')
   }
@@ -198,7 +195,7 @@ export class Remote {
   /** What came after the event of that id; undefined where a server keeps none, or forgot the session it was in. */
   async #restOf (last: string | undefined, waitMs: number, signal: AbortSignal, session: string | undefined): Promise<Dispatcher.ResponseData['body'] | undefined> {
     if (last === undefined || this.#isModern) return undefined
-    await pause(Math.min(Math.max(waitMs, leastWaitMs), mostWaitMs), undefined, { signal, ref: false })
+    await waitToReopen(waitMs, 0, signal)
     if (session !== this.#session.id) return undefined
     const answer = await this.#fetch('GET', this.#parts.url, { accept: 'text/event-stream', 'last-event-id': last }, undefined, signal)
     if (isStream(answer)) return answer.body
