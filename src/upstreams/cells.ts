@@ -72,7 +72,7 @@ export function openCells (config: Config, events: PackageEvents): Cells {
     const fillAll = (texts: Readonly<Record<string, string>>): Record<string, string> => Object.fromEntries(Object.entries(texts).map(([name, text]) => [name, fill(text)]))
     const cell = spec.remote === undefined
       ? await confine(spec, fill, fillAll, hooks)
-      : openRemote({ remote: spec.remote, headers: fillAll(spec.remote.headers), maxMessage: config.guards.maxResult + 65_536, startMs: spec.timeouts.start, record: hooks.egress })
+      : openRemote({ remote: spec.remote, headers: fillAll(spec.remote.headers), maxMessage: config.guards.maxResult + 65_536, maxRequest: config.server.maxBody + 65_536, startMs: spec.timeouts.start, record: hooks.egress })
     readStderr(cell.stderr, given, hooks.stderr)
     return cell
   }

@@ -7,7 +7,7 @@ import type { Test } from 'tap'
 import { startGateway, until } from '../support/gateway.ts'
 import type { TestGateway } from '../support/gateway.ts'
 
-interface Message { readonly id?: number, readonly method?: string, readonly params?: { name?: string } }
+interface Message { readonly id?: number, readonly method?: string, readonly params?: { name?: string, arguments?: { text?: string } } }
 type Answer = (message: Message, response: ServerResponse, request: IncomingMessage) => object | undefined
 
 const textOf = (result: unknown): string => (result as { content: { text: string }[] }).content[0]?.text ?? ''
@@ -16,7 +16,7 @@ const tools = (...names: string[]): object => ({ tools: names.map((name) => ({ n
 const event = (message: object): string => `event: message\ndata: ${JSON.stringify({ jsonrpc: '2.0', ...message })}\n\n`
 
 /** A remote server by hand, since those of the SDK break no stream. An answer that is undefined was written, or will be. */
-async function remote (t: Test, answer: Answer, timeouts: object = { call: '20s' }): Promise<{ gateway: TestGateway, token: string }> {
+async function remote (t: Test, answer: Answer, { timeouts = { call: '20s' }, ...yaml }: { timeouts?: object, guards?: object } = {}): Promise<{ gateway: TestGateway, token: string }> {
   const server = createServer((request, response) => {
     let text = ''
     request.on('data', (chunk: Buffer) => { text += chunk.toString() }).on('end', () => {
@@ -30,7 +30,7 @@ async function remote (t: Test, answer: Answer, timeouts: object = { call: '20s'
     server.closeAllConnections()
     server.close()
   })
-  const gateway = await startGateway(t, { yaml: { upstreams: { remote: { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/mcp`, timeouts } }, roles: { user: { allow: ['*/*'] } } } })
+  const gateway = await startGateway(t, { yaml: { upstreams: { remote: { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/mcp`, timeouts } }, roles: { user: { allow: ['*/*'] } }, ...yaml } })
   return { gateway, token: await gateway.addUser('alice', ['user']) }
 }
 
@@ -233,7 +233,7 @@ for (const [name, timeouts] of Object.entries({ 'while a call waits for it': { s
       if (!isDeaf || message.method !== 'initialize') return server.answer(message, response, request)
       swallowed++
       return undefined
-    }, timeouts)
+    }, { timeouts })
     const client = await gateway.client('/mcp/remote', token)
     t.equal(textOf(await client.callTool({ name: 'add', arguments: {} })), 'added')
     isDeaf = true
@@ -277,4 +277,10 @@ t.test('a server of the session era whose stream breaks, and that is away for a 
   listens[1]?.write(event({ method: 'notifications/tools/list_changed' }))
   await until(() => changed > before)
   t.pass('and heard')
+})
+
+t.test('what a call may say to a server is not bounded by what the server may answer', async (t) => {
+  const { gateway, token } = await remote(t, modern(() => ['length'], ({ method, params }) => method === 'tools/call' ? { result: say(String(params?.arguments?.text?.length)) } : { error: { code: -32601, message: 'Method not found' } }), { guards: { max_result: '256KiB' } })
+  const client = await gateway.client('/mcp/remote', token)
+  t.equal(textOf(await client.callTool({ name: 'length', arguments: { text: 'x'.repeat(600 * 1024) } })), String(600 * 1024))
 })

@@ -9,8 +9,10 @@ import { Remote } from './remote.ts'
 export interface RemoteOptions extends Dialling {
   /** Sent with every request: the gateway's own credentials for this server, with their references resolved. */
   readonly headers: Readonly<Record<string, string>>
-  /** Bytes one message may have. */
+  /** Bytes one message of the server may have. */
   readonly maxMessage: number
+  /** Bytes one message to the server may have. */
+  readonly maxRequest: number
   /** Milliseconds the server may take to begin a session. */
   readonly startMs: number
 }
@@ -38,7 +40,7 @@ export function openRemote (options: RemoteOptions): Cell {
       finish({ code: null, signal: null, detail: reason })
     },
   })
-  const reader = new LineReader(options.maxMessage, (line) => remote.post(line.toString('utf8')), () => {})
+  const reader = new LineReader(options.maxRequest, (line) => remote.post(line.toString('utf8')), refuse)
   stdin.on('data', (chunk: Buffer) => reader.push(chunk))
   return {
     pid: 0,
@@ -52,6 +54,12 @@ export function openRemote (options: RemoteOptions): Cell {
     },
     kill: () => finish({ code: null, signal: 'SIGKILL' }),
     usage: async () => noUsage,
+  }
+
+  /** Nobody waits for what was not sent. The channel writes the id at the front. */
+  function refuse (head: Buffer): void {
+    const id = /^\{"jsonrpc":"2\.0","id":(\d+),"method"/.exec(head.toString('latin1'))?.[1]
+    if (id !== undefined) stdout.write(`{"jsonrpc":"2.0","id":${id},"error":{"code":413,"message":"The request is larger than the gateway sends to a remote server."}}\n`)
   }
 
   function finish (exit: Exit): void {
