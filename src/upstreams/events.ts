@@ -48,6 +48,9 @@ export function supervisorEvents ({ log, ledger, metrics, onNotification, onStar
       metrics.dropped(upstream, reason)
       log.debug({ upstream, reason }, 'message from upstream dropped')
     },
+    cut (upstream, owner, list, items) {
+      log.warn({ upstream, owner, list, items }, 'the list of the upstream is too long: what comes after these items is not offered')
+    },
     egress: recordEgress({ log, ledger, metrics }),
     isWatched,
     stderr (upstream, owner, line, level) {

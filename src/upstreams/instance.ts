@@ -2,6 +2,7 @@ import { Refusal } from '../errors.ts'
 import { legacyVersions, modernVersions } from '../protocol/era.ts'
 import type { Era, LogLevel } from '../protocol/era.ts'
 import type { ListMethod } from '../protocol/methods.ts'
+import type { Json } from '../protocol/spliced.ts'
 import { offered } from '../protocol/capabilities.ts'
 import type { AskKind } from '../protocol/capabilities.ts'
 import type { Cell } from '../sandbox/cell.ts'
@@ -36,6 +37,8 @@ export interface InstanceOptions {
   /** What the server may ask of clients, whether it is known to ask, and who wants to know that it does. */
   readonly asks: { readonly kinds: readonly AskKind[], known (): boolean, learn (): void }
   readonly hooks: ChannelHooks
+  /** A list of it is too long to be kept whole, see Offer. */
+  onCut (list: ListMethod, items: number): void
 }
 
 /**
@@ -80,6 +83,7 @@ export class Instance {
       era: options.era,
       capabilities: () => this.introduction.capabilities,
       ask: (method, params) => this.#ask(method, params, this.timeoutMs, false),
+      cut: (...list) => options.onCut(...list),
     })
     // Nobody can say whose call a shared process asks about, and a 2026-07-28 server asks in its answers.
     this.#mayAsk = options.era === 'legacy' && options.owner !== '*' ? options.asks.kinds : []
@@ -217,11 +221,11 @@ export class Instance {
 
   async #initialize (timeoutMs: number): Promise<Item> {
     const params = JSON.stringify({ protocolVersion: legacyVersions[0], capabilities: offered(this.#mayAsk), clientInfo })
-    return await this.#ask('initialize', params, timeoutMs, true)
+    return read(await this.#ask('initialize', params, timeoutMs, true))
   }
 
   async #discover (timeoutMs: number): Promise<Item> {
-    const result = await this.#ask('server/discover', JSON.stringify({ _meta: ownEnvelope }), Math.min(timeoutMs, probeMs), true).catch((error: unknown) => {
+    const result = await this.#ask('server/discover', JSON.stringify({ _meta: ownEnvelope }), Math.min(timeoutMs, probeMs), true).then(read, (error: unknown) => {
       if (this.#isRemote && error instanceof Refusal && error.code === 'PORTCULLIS_UPSTREAM_FAILED') throw error
       // Some servers exit on what they do not know, others keep silent: both may be of the other era.
       throw error instanceof WrongEra ? error : new WrongEra('server/discover was not answered', { cause: error })
@@ -231,11 +235,11 @@ export class Instance {
     return result
   }
 
-  #ask (method: string, params: string, timeoutMs: number, handshake: boolean): Promise<Item> {
+  #ask (method: string, params: string, timeoutMs: number, handshake: boolean): Promise<Json> {
     return new Promise((resolve, reject) => {
       this.#channel.request(method, () => params, {
         answer: (answer: Answer) => {
-          if (answer.kind === 'result') resolve(JSON.parse(String(answer.text)) as Item)
+          if (answer.kind === 'result') resolve(answer.text)
           else if (handshake && answer.code !== unreachable) reject(new WrongEra(`${method}: ${answer.message}`))
           else reject(new Refusal('PORTCULLIS_UPSTREAM_FAILED', { cause: new Error(`${method}: ${answer.message}`) }))
         },
@@ -243,6 +247,10 @@ export class Instance {
       }, timeoutMs)
     })
   }
+}
+
+function read (text: Json): Item {
+  return JSON.parse(String(text)) as Item
 }
 
 function gone (): Refusal {

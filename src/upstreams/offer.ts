@@ -5,16 +5,22 @@ import type { Era } from '../protocol/era.ts'
 import { isObject } from '../protocol/message.ts'
 import { lists } from '../protocol/methods.ts'
 import type { ListMethod } from '../protocol/methods.ts'
+import type { Json } from '../protocol/spliced.ts'
 
 export interface OfferOptions {
   readonly era: Era
   /** What the server said that it has; asked when it is needed, since it is known after the handshake only. */
   readonly capabilities: () => Item
-  /** One request of the gateway's own. */
-  readonly ask: (method: ListMethod, params: string) => Promise<Item>
+  /** One request of the gateway's own. @returns its result, not read yet */
+  readonly ask: (method: ListMethod, params: string) => Promise<Json>
+  /** A list is longer than any that is kept: so many items of it were. Said once for each list. */
+  readonly cut: (method: ListMethod, items: number) => void
 }
 
+/** What is kept of one list: a server may not fill the gateway's memory with what it offers. The length is of all pages. */
 const maxPages = 100
+const maxItems = 10_000
+const maxLength = 16 * 1024 * 1024
 /** Tools may be looked up again at most this often when a caller names one that is not in the list. */
 const relistMs = 5_000
 
@@ -27,6 +33,7 @@ export class Offer {
   #loading: Promise<void> | undefined
   #others: number | undefined
   #stale = false
+  readonly #cut = new Set<ListMethod>()
 
   constructor (options: OfferOptions) {
     this.#options = options
@@ -69,7 +76,7 @@ export class Offer {
     return this.#tools.get(name)
   }
 
-  /** All items of one list, every page, kept until the server says that it changed. Empty when the server has no such list. */
+  /** The items of one list, of every page as far as there is room for them, kept until the server says that it changed. Empty when the server has no such list. */
   list (method: ListMethod): Promise<readonly Item[]> {
     let items = this.#lists.get(method)
     if (items === undefined) {
@@ -118,15 +125,26 @@ export class Offer {
     const { member, capability } = lists[method]
     if (!this.#has(capability)) return []
     const { era, ask } = this.#options
-    const items: Item[] = []
+    let items: Item[] = []
+    let length = 0
     let cursor: unknown
     for (let page = 0; page < maxPages; page++) {
-      const result = await ask(method, JSON.stringify({ ...(cursor === undefined ? {} : { cursor }), ...(era === 'modern' ? { _meta: ownEnvelope } : {}) }))
+      const text = await ask(method, JSON.stringify({ ...(cursor === undefined ? {} : { cursor }), ...(era === 'modern' ? { _meta: ownEnvelope } : {}) }))
+      length += text.length
+      if (length > maxLength) break
+      const result = JSON.parse(String(text)) as Item
       const given = result[member]
-      if (Array.isArray(given)) items.push(...given.filter(isObject))
+      if (Array.isArray(given)) items = items.concat(given.filter(isObject))
+      if (items.length > maxItems) break
       cursor = result['nextCursor']
-      if (cursor === undefined || cursor === null) break
+      if (cursor === undefined || cursor === null) return items
     }
-    return items
+    return this.#cutOff(method, items.slice(0, maxItems))
+  }
+
+  #cutOff (method: ListMethod, kept: readonly Item[]): readonly Item[] {
+    if (!this.#cut.has(method)) this.#options.cut(method, kept.length)
+    this.#cut.add(method)
+    return kept
   }
 }

@@ -20,6 +20,8 @@ export interface SupervisorEvents {
   failed (upstream: string, owner: string, reason: string): void
   noise (upstream: string, line: Buffer): void
   dropped (upstream: string, reason: string): void
+  /** A list is longer than what is kept of one. */
+  cut (upstream: string, owner: string, list: string, items: number): void
   stderr (upstream: string, owner: string, line: string, level: StderrLevel): void
   readonly egress: RecordEgress
   /** Somebody waits for its news, so it is in use although nobody calls. */
@@ -151,6 +153,7 @@ export class Starter {
       timeoutMs: spec.timeouts.call,
       isRemote: spec.remote !== undefined,
       asks: { kinds: spec.asks, known: () => this.#asking.has(spec.name), learn: () => this.#asking.add(spec.name) },
+      onCut: (list, items) => this.#events.cut(spec.name, seat.owner, list, items),
       hooks: {
         notification: (method, params) => this.#events.notification(instance, method, params),
         noise: (line) => this.#events.noise(spec.name, line),

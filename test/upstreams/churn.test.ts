@@ -26,6 +26,7 @@ t.test('T47: many users come and go through fifty places: no call is lost, nothi
     notification: () => {},
     noise: () => {},
     dropped: () => {},
+    cut: () => {},
     stderr: () => {},
     egress: () => Promise.resolve(() => {}),
     isWatched: () => false,
