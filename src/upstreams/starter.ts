@@ -122,6 +122,7 @@ export class Starter {
 
   /** The server refused this era. That it does not speak it is known only when the other one works. */
   async #startOther (seat: Seat, owner: Owner, refused: Era, error: WrongEra): Promise<Instance> {
+    if (seat.ended) throw this.#failed(seat, endedMeanwhile()) // the mark is on this seat alone
     const twin = this.#parts.seat(seat.spec, seat.owner, other(refused))
     if (twin.waiting) throw this.#failed(seat, error) // it was refused too, and waits for this one
     seat.waiting = true
@@ -171,9 +172,8 @@ export class Starter {
       clearInterval(watch)
     }
     if (seat.ended) {
-      seat.ended = false
       await instance.stop(0)
-      throw new Refusal('PORTCULLIS_UPSTREAM_UNAVAILABLE', { message: 'The upstream was ended while it started.' })
+      throw endedMeanwhile()
     }
     seat.instance = instance
     this.#announce(seat, instance)
@@ -229,4 +229,8 @@ export class Starter {
   #learn (upstream: string, era: Era, speaks: boolean): void {
     this.#speaks.set(upstream, { ...this.#speaks.get(upstream), [era]: speaks })
   }
+}
+
+function endedMeanwhile (): Refusal {
+  return new Refusal('PORTCULLIS_UPSTREAM_UNAVAILABLE', { message: 'The upstream was ended while it started.' })
 }

@@ -185,6 +185,23 @@ t.test('T18: disabling a user ends what is only starting', async (t) => {
   t.ok(existsSync(folder))
 })
 
+t.test('T18: disabling a user while one era is being refused starts nothing in the other', async (t) => {
+  const folder = t.testdir({ shared: {} })
+  const shared = join(folder, 'shared')
+  const held = { command: ['node', join(fixtures, 'moody.mjs')], env: { HOLD: '/shared/go' }, sandbox: { read: [`${shared}:/shared`] } }
+  const gateway = await startGateway(t, { folder, yaml: { roles: { admin: { allow: ['*/*'] } }, upstreams: { fixture: fixture({ shared }), held } } })
+  const token = await gateway.addUser('alice', ['admin'])
+  await sessionOf(gateway, token)
+  const starting = gateway.post('/mcp/held', token, rpc('tools/list', { _meta: modern }), { 'mcp-protocol-version': '2026-07-28', 'mcp-method': 'tools/list' })
+  await until(async () => (await (await fetch(gateway.metricsUrl)).text()).includes('upstream="held",state="starting"} 1'))
+  await gateway.disableUser('alice')
+  await until(() => gateway.log().includes('"upstream stopped"')) // that of the fixture: what alice has is ended
+  for (const name of ['well', 'go']) writeFileSync(join(shared, name), '')
+  t.notMatch(await bodyOf(await starting), { result: {} })
+  t.notMatch(gateway.log(), /"upstream":"held"[^\n]*"upstream started"/)
+  t.notMatch(await (await fetch(gateway.metricsUrl)).text(), /portcullis_instances\{.*\} [1-9]/, 'nothing is left, and nothing comes up')
+})
+
 t.test('a shutdown does not wait for half a request', async (t) => {
   const gateway = await startGateway(t)
   const token = await gateway.addUser('alice', ['user'])
