@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache'
 import type { Call, Principal, Target } from '../../src/call.ts'
-import { appOf, linksOf } from '../../src/protocol/links.ts'
+import { appOf, linksOf, maxUri } from '../../src/protocol/links.ts'
 import type { Params } from '../../src/protocol/message.ts'
 import { lists } from '../../src/protocol/methods.ts'
 import type { ListMethod } from '../../src/protocol/methods.ts'
@@ -11,7 +11,7 @@ import type { Item } from '../../src/upstreams/introduction.ts'
 export interface ResourceOwners {
   /** The first upstream, in the order of the config, that offers the resource; else the one that last pointed this principal at it. */
   ownerOf (call: Call, uri: string): Promise<Target | undefined>
-  /** Remembers what an upstream's result points at. */
+  /** Remembers what an upstream's result points at; a very long URI is not. */
   learn (call: Call, upstream: string, json: Json): void
 }
 
@@ -52,7 +52,7 @@ export function resourceOwners ({ reached, itemsOf, allowed }: Offers): Resource
   function learn (call: Call, upstream: string, json: Json): void {
     const text = json.length > maxLooked ? '' : String(json)
     if (!text.includes('"uri"')) return
-    for (const uri of linksOf(JSON.parse(text) as Params)) links.set(`${call.principal.id} ${uri}`, upstream)
+    for (const uri of linksOf(JSON.parse(text) as Params)) if (uri.length <= maxUri) links.set(`${call.principal.id} ${uri}`, upstream)
   }
 }
 

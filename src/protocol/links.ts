@@ -1,6 +1,8 @@
 import { isObject } from './message.ts'
 import type { Params } from './message.ts'
 
+/** Characters of a URI that is remembered: whoever makes one up may not fill the gateway's memory with it. */
+export const maxUri = 2048
 /** Links of one result that are remembered. */
 const maxLinks = 64
 

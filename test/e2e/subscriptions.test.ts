@@ -286,3 +286,20 @@ t.test('63: the log level of a session goes to a 2026-07-28 upstream with every 
   await until(() => logged.length > 0)
   t.same(logged, ['warning'], 'and nothing before it was asked for')
 })
+
+t.test('65: a session has at most 1000 subscriptions', async (t) => {
+  const gateway = await start(t)
+  const token = await gateway.addUser('alice', ['all'])
+  const session = await openSession(gateway, token, '2025-03-26')
+  const send = async (method: string, uri: string): Promise<Awaited<ReturnType<typeof read>>> => await read(await gateway.post('/mcp/fixture', token, rpc(method, { uri }), session))
+  const asked = (uri: string): number => gateway.calls().filter(({ method, params }) => method === 'resources/subscribe' && params['uri'] === uri).length
+  for (let from = 0; from < 1000; from += 100) {
+    await (await gateway.post('/mcp/fixture', token, Array.from({ length: 100 }, (_, i) => rpc('resources/subscribe', { uri: `memo://note/${from + i}` }, from + i)), session)).text()
+  }
+  t.equal(about(gateway, 'resources/subscribe'), 1000)
+  t.match((await send('resources/subscribe', 'memo://note/more')).body.error, { message: /1000 subscriptions/, data: { code: 'PORTCULLIS_OVERLOADED' } })
+  t.equal(asked('memo://note/more'), 0, 'the upstream was not asked')
+  t.match((await send('resources/subscribe', 'memo://note/7')).body, { result: {} }, 'one that it has is no other one')
+  await send('resources/unsubscribe', 'memo://note/7')
+  t.match((await send('resources/subscribe', 'memo://note/more')).body, { result: {} }, 'where one ended there is room for another')
+})
