@@ -143,12 +143,13 @@ export class Supervisor {
     }
   }
 
-  /** Asks the instance to leave that was idle longest. */
+  /** Asks the instance to leave that was idle longest; one whose news somebody waits for only when there is no other. */
   #evict (which: (guest: Guest) => boolean): boolean {
     const before = Date.now() - settleMs
-    const [seat] = this.#seats.all()
+    const idle = this.#seats.all()
       .filter((seat) => seat.instance?.inFlight === 0 && seat.instance.lastUsed < before && which(guestOf(seat)))
       .sort((left, right) => (left.instance?.lastUsed ?? 0) - (right.instance?.lastUsed ?? 0))
+    const seat = idle.find(({ instance }) => instance !== undefined && !this.#isWatched(instance)) ?? idle[0]
     if (seat !== undefined) void this.#stop(seat, stopGraceMs)
     return seat !== undefined
   }

@@ -4,6 +4,7 @@ import type { TestGateway } from '../support/gateway.ts'
 import { mkdirSync, mkdtempSync, chmodSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import type { Test } from 'tap'
 
 async function gatewayWith (t: Test, yaml: Record<string, unknown>, upstream: Record<string, unknown> = {}): Promise<TestGateway> {
@@ -47,6 +48,22 @@ t.test('with no place left, the instance that was idle longest makes room, and n
   for (let round = 0; round < 2; round++) for (const client of clients) t.equal(await pid(client), 1, 'each finds an instance, a new one every time')
   t.ok((await starts(gateway)).length >= 6)
   t.match(await (await fetch(gateway.metricsUrl)).text(), /portcullis_instances\{upstream="fixture",state="ready"\} 2/)
+})
+
+t.test('with no place left, one whose news somebody waits for stays as long as another is idle', async (t) => {
+  const gateway = await gatewayWith(t, { instances: { total: 2 } })
+  const connect = async (name: string): Promise<Hand> => await gateway.client('/mcp/fixture', await gateway.addUser(name, ['user']))
+  const settled = async (): Promise<void> => await setTimeout(1_100) // nobody is asked to leave in the first second
+  const alice = await connect('alice')
+  await alice.subscribeResource({ uri: 'memo://one' })
+  const bob = await connect('bob')
+  await settled()
+  const carol = await connect('carol')
+  t.equal(await pid(alice), 1, 'alice has the instance that she subscribed at')
+  t.equal((await starts(gateway)).length, 3, 'bob made room')
+  t.equal(await pid(carol), 1)
+  await carol.subscribeResource({ uri: 'memo://one' })
+  t.equal(await pid(bob), 1, 'when all are waited for, the one that was idle longest makes room')
 })
 
 t.test('while all are at work, who comes waits for the first that ends', async (t) => {
