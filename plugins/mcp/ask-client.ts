@@ -21,15 +21,25 @@ const maxAsked = 64
 /** A response of the client: its `result`, or an `error` with code and message. */
 export type Response = { readonly result: Params } | { readonly error: { readonly code: number, readonly message: string } }
 
-/** A legacy upstream asks, a legacy client answers: on the stream of the call the question is about. */
+/**
+ * A legacy upstream asks, a legacy client answers: on the stream of the call the question is about. The call has a person's
+ * time until the last of its questions is answered or taken back, and then its own anew.
+ */
 export function askOnStream (gate: Gate, call: Call, instance: Instance, ask: Ask, requestId: number): void {
+  const over = (): void => { if (!isAsked(call)) instance.extend(requestId) }
   instance.extend(requestId, answerMs)
-  const asking = askClient(gate, call, ask, instance.upstream, (withdraw) => { ask.withdrawn = withdraw })
+  const asking = askClient(gate, call, ask, instance.upstream, (withdraw) => {
+    ask.withdrawn = () => {
+      withdraw()
+      over()
+    }
+  })
   asking.then((response) => {
-    instance.extend(requestId)
+    over()
     if ('result' in response) ask.answer(response.result)
     else ask.refuse(response.error.code, response.error.message)
   }, (error: unknown) => {
+    over()
     gate.log.error({ record: call.record, err: error }, 'a question could not be put to a client')
     ask.refuse(-32603, 'The question could not be put to the client.')
   })
@@ -65,6 +75,10 @@ export async function askClient (gate: Gate, call: Call, given: Question, upstre
     })
     if (!reply.notify(request(id, question.method, question.params))) session.takeAsked(id)?.respond({ error: { code: -32603, message: 'The client does not read its stream.' } })
   })
+}
+
+function isAsked (call: Call): boolean {
+  return [...call.session?.asked.values() ?? []].some((asked) => asked.call === call)
 }
 
 function refusalOf (gate: Gate, call: Call, question: Question, upstream: string): string | null {

@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises'
 import { ElicitationCompleteNotificationSchema } from '@modelcontextprotocol/sdk/types.js'
 import t from 'tap'
 import { accept, answers, legacyClient, modernClient, round, start, textOf } from '../support/asking.ts'
@@ -165,4 +166,23 @@ t.test('a shutdown tells the upstream that nobody will answer, and does not wait
   void gateway.gateway.close(60_000).then(() => { closed = true })
   await until(() => closed, 20_000)
   t.pass('closed')
+})
+
+t.test('legacy to legacy: a call has a person\'s time until the last of its questions is over', async (t) => {
+  const gateway = await start(t, { timeouts: { call: '2s' } })
+  const token = await gateway.addUser('alice', ['user'])
+  let answered = 0
+  const client = await legacyClient(t, gateway, token, '/mcp/curious', async ({ message }) => {
+    if (message === 'Which?') return await new Promise(() => {})
+    if (message === 'one') answered++
+    else await until(() => answered > 0)
+    if (message === 'two') await setTimeout(3_000) // a person types for longer than a call may take
+    return accept(message)
+  })
+  t.equal(textOf(await client.callTool({ name: 'three', arguments: {} })), 'one,two,three')
+
+  await t.test('a question that is taken back leaves the call its own time', async (t) => {
+    const result = await client.callTool({ name: 'regret', arguments: {} }, undefined, { timeout: 20_000 }).catch(String)
+    t.match(result, { isError: true, _meta: { 'portcullis/refusal': { code: 'PORTCULLIS_TIMEOUT' } } })
+  })
 })
