@@ -19,15 +19,23 @@ export interface Hold {
 export function holdChain (pool: pg.Pool, chain: string): Hold {
   const stop = new AbortController()
   let client: pg.PoolClient | undefined
+  /** A pool has room for another connection only when the one before was released, however long that has been dead. */
+  const release = (): void => {
+    const held = client
+    client = undefined
+    held?.release(true)
+  }
   const take = async (): Promise<{ readonly ended: Promise<unknown> }> => {
     for (;;) {
       try {
         client = await pool.connect()
+        stop.signal.throwIfAborted()
         const ended = new Promise((resolve) => { client?.once('end', resolve) })
         // Shared: two chains whose ids fall together must not wait for one another.
         await client.query('select pg_advisory_lock_shared($1, hashtext($2))', [OWNERS, chain])
         return { ended }
       } catch (error) {
+        release()
         if (stop.signal.aborted) throw error
         await sleep(AGAIN_MS, undefined, { ref: false })
       }
@@ -35,6 +43,7 @@ export function holdChain (pool: pg.Pool, chain: string): Hold {
   }
   const keep = async ({ ended }: { readonly ended: Promise<unknown> }): Promise<void> => {
     await ended
+    release()
     if (!stop.signal.aborted) await keep(await take())
   }
   const first = take()
@@ -43,7 +52,7 @@ export function holdChain (pool: pg.Pool, chain: string): Hold {
     ready: first.then(() => {}, () => {}),
     close: () => {
       stop.abort()
-      client?.release(true)
+      release()
     },
   }
 }
