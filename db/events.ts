@@ -119,8 +119,15 @@ export interface CallEvent {
 
 const PAGE = 5_000
 
-/** Every call that named a target since then, but for those a rate limit had refused; oldest first, page by page. */
-export async function * callsSince (db: Db, since: Date): AsyncGenerator<CallEvent[], void, undefined> {
+/** Which calls a rate limit counted. */
+export interface Counted {
+  readonly methods: readonly string[]
+  /** Codes of refusals that used nothing up. */
+  readonly except: readonly string[]
+}
+
+/** Every counted call that named a target since then, oldest first, page by page. One without a method, as old records may be, is among them. */
+export async function * callsSince (db: Db, since: Date, { methods, except }: Counted): AsyncGenerator<CallEvent[], void, undefined> {
   let after: Position = { time: since, chain_id: '00000000-0000-0000-0000-000000000000', seq: 0 }
   for (;;) {
     const { rows } = await sql<CallEvent & Position>`
@@ -128,7 +135,7 @@ export async function * callsSince (db: Db, since: Date): AsyncGenerator<CallEve
       from ledger.event e
       where e.ts >= ${after.time} and (e.ts, e.chain_id, e.seq) > (${after.time}::timestamptz, ${after.chain_id}::uuid, ${after.seq}::bigint)
         and e.kind in ('call', 'refusal') and e.principal_id is not null and e.upstream is not null and e.tool is not null
-          and e.code is distinct from 'PORTCULLIS_RATE_LIMITED'
+        and (e.method is null or e.method = any(${methods}::text[])) and (e.code is null or e.code <> all(${except}::text[]))
       order by e.ts, e.chain_id, e.seq limit ${PAGE}`.execute(db)
     const last = rows.at(-1)
     if (last === undefined) return

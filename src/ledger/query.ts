@@ -5,6 +5,8 @@ import { attemptsOf, callsSince as pagesSince, concludedBetween, eventsOf, findA
 import type { AttemptFilter } from '../../db/attempt-filter.ts'
 import type { Attempt, CallEvent, StoredEvent } from '../../db/events.ts'
 import type { Target } from '../call.ts'
+import type { RefusalCode } from '../errors.ts'
+import { methods } from '../protocol/methods.ts'
 
 export type { AttemptFilter } from '../../db/attempt-filter.ts'
 export type { Attempt, StoredEvent } from '../../db/events.ts'
@@ -77,12 +79,17 @@ export interface CountedCall {
   readonly address?: string
 }
 
-/**
- * What was called in the last `windowMs` milliseconds, oldest first: rate limits are restored from it at start. A call
- * that a limit had refused is not among them, since it used nothing up.
- */
+const limited = Object.keys(methods).filter((method) => methods[method]?.limited === true)
+
+/** What is refused before a limit is asked (by the steps session and resolve, plugins/mcp/index.ts) or by one used nothing up. */
+const uncounted: readonly RefusalCode[] = [
+  'PORTCULLIS_UNSUPPORTED_VERSION', 'PORTCULLIS_SESSION_REQUIRED', 'PORTCULLIS_SESSION_NOT_FOUND', 'PORTCULLIS_NOT_FOUND', 'PORTCULLIS_INVALID_PARAMS',
+  'PORTCULLIS_RATE_LIMITED',
+]
+
+/** The calls of the last `windowMs` milliseconds that were counted, oldest first: rate limits are restored from it at start. */
 export async function * callsSince ({ db }: Source, windowMs: number): AsyncGenerator<CountedCall, void, undefined> {
-  for await (const page of pagesSince(db, new Date(Date.now() - windowMs))) yield * page.map(countedCall)
+  for await (const page of pagesSince(db, new Date(Date.now() - windowMs), { methods: limited, except: uncounted })) yield * page.map(countedCall)
 }
 
 function countedCall ({ time, principal_id: principal, upstream, tool, method, source, code }: CallEvent): CountedCall {
