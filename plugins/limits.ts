@@ -79,7 +79,7 @@ export const limits = fp(async (app: FastifyInstance, { config, metrics, now = D
       const inMemory = counters.flatMap(({ limit, windows }) => windows === undefined ? [] : [{ limit, windows }])
       if (inMemory.length === 0) return 0
       const calls = await callsSince(lookBack(inMemory.map(({ limit }) => limit)))
-      return await replay(calls, inMemory, now())
+      return await replay(calls, inMemory, now(), (address) => rateLimit.normalizeIP(address))
     },
   })
 

@@ -30,11 +30,11 @@ export function lookBack (limits: readonly Limit[]): number {
   return Math.max(0, ...limits.map(({ spec: { per } }) => per + Math.min(23 * per, twoDays)))
 }
 
-/** Counts the calls again, oldest first, as if they came in now. Returns how many there were. */
-export async function replay (calls: CountedCalls, counters: readonly { limit: Limit, windows: Windows }[], now: number): Promise<number> {
+/** Counts the calls again, oldest first, as if they came in now. `networkOf` says what an address is counted as. Returns how many there were. */
+export async function replay (calls: CountedCalls, counters: readonly { limit: Limit, windows: Windows }[], now: number, networkOf: (address: string) => string): Promise<number> {
   let count = 0
   for await (const call of calls) {
-    const facts = factsOf(call)
+    const facts = factsOf(call, networkOf)
     for (const { limit, windows } of counters) {
       const key = limit.applies(facts) ? limit.key(facts) : undefined
       if (key !== undefined) windows.hit(key, limit.spec.per, Math.min(call.ts, now))
@@ -44,6 +44,6 @@ export async function replay (calls: CountedCalls, counters: readonly { limit: L
   return count
 }
 
-function factsOf ({ principal, roles, address, kind = 'tool', upstream, tool }: CountedCall): Known {
-  return { kind, upstream, tool, principal: { id: principal, roles }, address }
+function factsOf ({ principal, roles, address, kind = 'tool', upstream, tool }: CountedCall, networkOf: (address: string) => string): Known {
+  return { kind, upstream, tool, principal: { id: principal, roles }, address: address === undefined ? undefined : networkOf(address) }
 }

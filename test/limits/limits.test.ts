@@ -195,6 +195,15 @@ t.test('a restart counts what was counted before it', async (t) => {
   }
 })
 
+t.test('a restart counts an address as the network that it was counted as before', async (t) => {
+  const app = await gateway(t, { specs: [{ calls: 1, by: ['address'] }] })
+  const counted = { ts: start - 1000, principal: 'alice', upstream: 'files', tool: 'read' }
+  await app.limits.restore(() => [{ ...counted, address: '2001:db8:1:2::1' }, { ...counted, address: '::ffff:10.0.0.9' }])
+  t.equal((await call(app, { address: '2001:db8:1:2::1' })).status, 429)
+  t.equal((await call(app, { address: '10.0.0.9' })).status, 429)
+  t.equal((await call(app, { address: '2001:db8:1:3::1' })).status, 200)
+})
+
 t.test('restoring asks far enough back to know where a window began', async (t) => {
   const clock = { now: start }
   const app = await gateway(t, { specs: [{ calls: 2 }, { calls: 100, per: 24 * hour }], clock })
