@@ -27,15 +27,15 @@ export interface Catalog extends Pick<ResourceOwners, 'learn'> {
   locate (call: Call, kind: Target['kind'], name: string): Target | undefined | Promise<Target | undefined>
   /** True for a tool that the aggregated endpoint does not offer since it looks like another of the same upstream. */
   isLookAlike (instance: Instance, tool: string): boolean
-  /** False only when the tool is known not to exist. Asks nobody. */
-  mayExist (call: Call, target: Target): boolean
+  /** Whether the tool is in the list of the caller's instance, or was in the last one's where none is up. Asks nobody. */
+  isListed (call: Call, target: Target): boolean
 }
 
 export function createCatalog ({ config, policy, supervisor, log }: { config: Config, policy: Policy, supervisor: Supervisor, log: Log }): Catalog {
   /** By the list, or the tools, that the names are of: they are gone when those are. */
   const known = new WeakMap<object, PublicNames>()
   const owners = resourceOwners({ reached, itemsOf, allowed: (principal, target) => policy.decide(principal, target).allowed })
-  return { merged, visible, locate, isLookAlike, mayExist, learn: owners.learn }
+  return { merged, visible, locate, isLookAlike, isListed, learn: owners.learn }
 
   async function merged (call: Call, method: ListMethod): Promise<Shelf[]> {
     const { kind, name } = lists[method]
@@ -82,10 +82,10 @@ export function createCatalog ({ config, policy, supervisor, log }: { config: Co
     return names.refused.has(tool)
   }
 
-  function mayExist (call: Call, target: Target): boolean {
-    if (target.kind !== 'tool') return true
-    call.instance ??= supervisor.peek(target.upstream, ownerOf(call), call.era)
-    return call.instance === undefined || call.instance.tools.has(target.name)
+  function isListed (call: Call, { kind, upstream, name }: Target): boolean {
+    if (kind !== 'tool') return true
+    call.instance ??= supervisor.peek(upstream, ownerOf(call), call.era)
+    return call.instance === undefined ? supervisor.didList(upstream, ownerOf(call), call.era, name) : call.instance.tools.has(name)
   }
 
   /** The names of a list of tools or prompts; the operator hears once what is left out, and why. */

@@ -71,10 +71,10 @@ const counted: Readonly<Record<Outcome, Parameters<Gate['metrics']['callEnded']>
   ok: 'ok', tool_error: 'error', error: 'error', refused: 'refused', timeout: 'timeout', cancelled: 'cancelled', crashed: 'failed', unknown: 'failed',
 }
 
-/** Only names that may be called become labels: invented ones must not grow the registry. */
+/** Only names that can be called become labels: invented ones must not grow the registry, also while their upstream is down. */
 function count (gate: Gate, call: Call, outcome: Outcome, durationMs: number): void {
   const { target, decision } = call
-  const known = target !== undefined && decision?.allowed === true && gate.catalog.mayExist(call, target)
+  const known = target !== undefined && decision?.allowed === true && gate.catalog.isListed(call, target)
   const tool = target?.kind === 'tool' ? target.name : `_${target?.kind}`
   gate.metrics.callEnded(known ? target.upstream : undefined, known ? tool : undefined, counted[outcome], durationMs / 1000, call.intended ? call.upstreamMs / 1000 : undefined)
 }

@@ -92,8 +92,11 @@ export async function * callsSince ({ db }: Source, windowMs: number): AsyncGene
   for await (const page of pagesSince(db, new Date(Date.now() - windowMs), { methods: limited, except: uncounted })) yield * page.map(countedCall)
 }
 
+/** Refusals of a call before it was seen that there is such a tool. */
+const unseen: ReadonlySet<string> = new Set<RefusalCode>(['PORTCULLIS_UNKNOWN_TARGET', 'PORTCULLIS_UPSTREAM_UNAVAILABLE', 'PORTCULLIS_OVERLOADED', 'PORTCULLIS_ARGUMENTS_TOO_LARGE'])
+
 function countedCall ({ time, principal_id: principal, upstream, tool, method, source, code }: CallEvent): CountedCall {
-  const callable = code !== 'PORTCULLIS_UNKNOWN_TARGET'
+  const callable = code === null || !unseen.has(code)
   return {
     ts: time.getTime(),
     principal,

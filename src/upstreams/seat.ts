@@ -25,13 +25,25 @@ export interface Seat {
   /** What its last instance offered, and whether that one ended unasked. */
   listed: string | undefined
   crashed: boolean
+  /** Names of the tools that its last instance listed, once that one is gone. */
+  known: ReadonlySet<string>
   /** Its own era was refused, and it waits for the seat of the other one. */
   waiting: boolean
 }
 
 /** A seat nobody has sat on yet. */
 export function emptySeat (spec: UpstreamSpec, owner: string, era: Era): Seat {
-  return { spec, owner, era, instance: undefined, starting: undefined, failures: 0, notBefore: 0, ended: false, waiting: false, listed: undefined, crashed: false }
+  return { spec, owner, era, instance: undefined, starting: undefined, failures: 0, notBefore: 0, ended: false, waiting: false, listed: undefined, crashed: false, known: none }
+}
+
+const none: ReadonlySet<string> = new Set()
+
+/** Nobody sits there any more; which tools there were is remembered. Returns who sat there. */
+export function vacate (seat: Seat): Instance | undefined {
+  const { instance } = seat
+  if (instance !== undefined) seat.known = new Set(instance.tools.keys())
+  seat.instance = undefined
+  return instance
 }
 
 /**

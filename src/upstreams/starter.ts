@@ -7,7 +7,7 @@ import type { CellHooks, Cells } from './cells.ts'
 import type { RecordEgress } from './egress-records.ts'
 import { Instance, WrongEra } from './instance.ts'
 import type { Room } from './room.ts'
-import { backOff, guestOf, other, unavailable } from './seat.ts'
+import { backOff, guestOf, other, unavailable, vacate } from './seat.ts'
 import type { Owner, Seat } from './seat.ts'
 import type { StderrLevel } from './stderr.ts'
 
@@ -209,7 +209,7 @@ export class Starter {
   #onExit (seat: Seat, instance: Instance, exit: Exit): void {
     const expected = seat.instance !== instance
     if (!expected) {
-      seat.instance = undefined
+      vacate(seat)
       seat.crashed = true
       if (Date.now() - instance.startedAt > healthyMs) seat.failures = 0
       backOff(seat)

@@ -5,7 +5,7 @@ import type { Cells } from './cells.ts'
 import type { Instance } from './instance.ts'
 import { Room } from './room.ts'
 import type { Guest } from './room.ts'
-import { guestOf, isOf, ownerKey } from './seat.ts'
+import { guestOf, isOf, ownerKey, vacate } from './seat.ts'
 import type { Owner, Seat } from './seat.ts'
 import { Seats } from './seats.ts'
 import { Starter, sweepMs } from './starter.ts'
@@ -55,10 +55,14 @@ export class Supervisor {
 
   /** The instance that serves `owner` if it is up already; nothing is started. Whoever looks is about to call: it counts as used. */
   peek (upstream: string, owner: Owner, era: Era): Instance | undefined {
-    const spec = this.#config.upstreams.get(upstream)
-    const instance = spec && this.#seats.find(upstream, ownerKey(spec, owner), this.#starter.eraOf(upstream, era))?.instance
+    const instance = this.#seat(upstream, owner, era)?.instance
     if (instance !== undefined) instance.lastUsed = Date.now()
     return instance
+  }
+
+  /** Whether the instance that served `owner` last, and is gone, had listed the tool. */
+  didList (upstream: string, owner: Owner, era: Era, tool: string): boolean {
+    return this.#seat(upstream, owner, era)?.known.has(tool) === true
   }
 
   /** Is it this instance that works for `owner` and clients of this era? */
@@ -104,6 +108,11 @@ export class Supervisor {
   /** Ends what was started for one session alone. */
   async endSession (userId: string, session: string): Promise<void> {
     await this.#endSeats(({ owner }) => owner === `${userId} ${session}`)
+  }
+
+  #seat (upstream: string, owner: Owner, era: Era): Seat | undefined {
+    const spec = this.#config.upstreams.get(upstream)
+    return spec && this.#seats.find(upstream, ownerKey(spec, owner), this.#starter.eraOf(upstream, era))
   }
 
   async #endSeats (which: (seat: Seat) => boolean): Promise<void> {
@@ -155,8 +164,7 @@ export class Supervisor {
   }
 
   async #stop (seat: Seat, graceMs: number): Promise<void> {
-    const { instance } = seat
-    seat.instance = undefined
+    const instance = vacate(seat)
     seat.notBefore = Math.max(seat.notBefore, Date.now())
     await instance?.stop(graceMs)
   }
