@@ -209,7 +209,7 @@ async function compose (app: FastifyInstance, { config, log, database, watch, le
   })
   // A stream outlives the request that opened it, and so may an answer: whether the credential still holds is asked anew.
   const authenticate = async (authorization: string | undefined) => await app.identity.authenticate(authorization)
-  const streams = new Streams(policy, authenticate, (session) => sessions.touch(session))
+  const streams = new Streams(policy, authenticate, (session) => sessions.keep(session))
   const supervisor: Supervisor = new Supervisor(config, cells.spawn, upstreams.hearing(supervisorEvents({
     log,
     ledger,

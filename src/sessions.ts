@@ -42,6 +42,9 @@ export class Session {
   readonly #visits = new Set<string>()
   /** Calls in flight, for notifications/cancelled. */
   readonly calls: Call[] = []
+  /** Streams that are open for it. */
+  streams = 0
+  /** When it said something last, in Unix milliseconds. */
   lastSeen = Date.now()
   /** How records name it, kept from one call to the next. */
   speaker: Speaker | undefined = undefined
@@ -55,6 +58,11 @@ export class Session {
     this.clientLabel = `${client.name}/${client.version}`
     this.label = id.slice(-12)
     this.seal = id.slice(id.indexOf('.') + 1)
+  }
+
+  /** Something of it is under way that is lost with it. */
+  get isBusy (): boolean {
+    return this.calls.length > 0 || this.asked.size > 0 || this.streams > 0
   }
 
   /** The call is over: nothing can be asked or answered about it any more. */
@@ -138,13 +146,12 @@ export class Sessions {
     return this.#live.size
   }
 
+  /** A session that is not among them before it is kept. */
   create (principal: Principal, version: string, client: Client, able: ReadonlySet<Need> = new Set()): Session {
     const named = { name: client.name.slice(0, 64), version: client.version.slice(0, 32) }
     const payload = JSON.stringify([principal.id, version, Date.now(), named.name, named.version, randomBytes(9).toString('base64url'), packAbilities(able)])
     const body = Buffer.from(payload).toString('base64url')
-    const session = new Session(`${body}.${this.#seal(body)}`, principal.id, version, named, able)
-    this.#keep(session)
-    return session
+    return new Session(`${body}.${this.#seal(body)}`, principal.id, version, named, able)
   }
 
   /** The session of this id if it belongs to the principal; undefined when it never existed, ended, or is somebody else's. */
@@ -153,8 +160,8 @@ export class Sessions {
     return session?.principalId === principal.id && !this.#ended.has(session.seal) ? session : undefined
   }
 
-  /** An open stream is a session in use, whether or not anything is called. */
-  touch (session: Session): void {
+  /** Holds a session that begins, or that an open stream uses, whether or not anything is called. */
+  keep (session: Session): void {
     if (!this.#ended.has(session.seal) && this.#live.get(session.id) !== session) this.#keep(session)
   }
 
@@ -180,8 +187,7 @@ export class Sessions {
     const own = this.#byPrincipal.get(session.principalId) ?? new Set()
     this.#byPrincipal.set(session.principalId, own.add(session))
     this.#live.set(session.id, session)
-    const [oldest] = own
-    if (own.size > maxSessionsPerPrincipal && oldest !== undefined) this.#live.delete(oldest.id)
+    if (own.size > maxSessionsPerPrincipal) this.#live.delete(leastUsed([...own].filter((other) => other !== session)).id)
   }
 
   #forget (session: Session): void {
@@ -203,6 +209,11 @@ export class Sessions {
   #seal (body: string): string {
     return createHmac('sha256', this.#key).update(body).digest().subarray(0, 18).toString('base64url')
   }
+}
+
+/** The one that was silent longest, of those with nothing under way if there are any. */
+function leastUsed (sessions: readonly Session[]): Session {
+  return sessions.reduce((least, session) => session.isBusy === least.isBusy ? (session.lastSeen < least.lastSeen ? session : least) : least.isBusy ? session : least)
 }
 
 function same (a: string, b: string): boolean {

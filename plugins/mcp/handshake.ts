@@ -21,7 +21,7 @@ const aggregated: Introduction = {
   instructions: undefined,
 }
 
-/** A legacy client says hello: its revision is settled and a session begins. */
+/** A legacy client says hello: its revision is settled, and a session begins if there is something to talk to. */
 export async function initialize (gate: Gate, call: Call): Promise<Answered> {
   const asked = readInitialize(call)
   const version = isLegacyVersion(asked.version) ? asked.version : legacyVersions[0]
@@ -29,6 +29,7 @@ export async function initialize (gate: Gate, call: Call): Promise<Answered> {
   call.session = session
   call.version = version
   const { serverInfo, capabilities, instructions } = await introductionFor(gate, call)
+  gate.sessions.keep(session)
   const text = ownResult({ protocolVersion: version, capabilities, serverInfo, ...(instructions === undefined ? {} : { instructions }) }, 'legacy', call.record)
   return { kind: 'result', text, toolError: false, headers: { 'mcp-session-id': session.id } }
 }

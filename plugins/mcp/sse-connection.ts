@@ -5,6 +5,7 @@ import { Refusal } from '../../src/errors.ts'
 import { writeTo } from '../../src/protocol/spliced.ts'
 import type { Json } from '../../src/protocol/spliced.ts'
 import { endpointEvent, event, streamHeaders } from '../../src/protocol/sse.ts'
+import type { Session } from '../../src/sessions.ts'
 
 /** Bytes that may wait for a slow reader before notifications to it are dropped. */
 const maxBuffered = 1024 * 1024
@@ -45,6 +46,13 @@ export class SseConnection {
     if (this.#over || this.#raw.writableLength >= maxBuffered) return false
     this.#raw.write(text)
     return true
+  }
+
+  /** The first session that `initialize` began is that of the connection, and ends with it. */
+  begun (session: Session | undefined, id: string | undefined): void {
+    if (this.sessionId !== undefined || session === undefined || session.id !== id) return
+    this.sessionId = id
+    session.streams++
   }
 
   /** Takes the answers of these calls. */
@@ -102,7 +110,7 @@ export class SseReply implements ReplyTo {
   }
 
   finish (_status: number, body: Json | undefined, headers: Readonly<Record<string, string>>): void {
-    this.#connection.sessionId ??= headers['mcp-session-id']
+    this.#connection.begun(this.call?.session, headers['mcp-session-id'])
     this.#connection.settle(this.call, body)
   }
 }

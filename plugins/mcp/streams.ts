@@ -43,16 +43,16 @@ export class Streams {
   #telling: NodeJS.Timeout | undefined
   readonly #policy: Policy
   readonly #authenticate: (authorization: string | undefined) => Promise<Principal>
-  readonly #touch: (session: Session) => void
+  readonly #keep: (session: Session) => void
 
   /**
    * @param authenticate the principal of an Authorization header, as of now
-   * @param touch keeps the session of an open stream alive
+   * @param keep holds the session of an open stream
    */
-  constructor (policy: Policy, authenticate: (authorization: string | undefined) => Promise<Principal>, touch: (session: Session) => void) {
+  constructor (policy: Policy, authenticate: (authorization: string | undefined) => Promise<Principal>, keep: (session: Session) => void) {
     this.#policy = policy
     this.#authenticate = authenticate
-    this.#touch = touch
+    this.#keep = keep
     this.#timer = setInterval(() => this.#keepAlive(), keepAliveMs)
     this.#timer.unref()
   }
@@ -63,9 +63,11 @@ export class Streams {
 
   /** @returns the function that takes the stream out again */
   add (stream: Stream): () => void {
+    const { session } = stream
     this.#open.add(stream)
+    if (session !== undefined) session.streams++
     this.#renew(stream) // an upstream may have had to start since it was asked for, and rights changed meanwhile
-    return () => { this.#open.delete(stream) }
+    return () => { if (this.#open.delete(stream) && session !== undefined) session.streams-- }
   }
 
   ofSession (session: Session): Stream | undefined {
@@ -117,7 +119,7 @@ export class Streams {
   #keepAlive (): void {
     const now = Date.now()
     for (const stream of [...this.#open]) {
-      if (stream.session !== undefined) this.#touch(stream.session)
+      if (stream.session !== undefined) this.#keep(stream.session)
       if (stream.principal.expiresAt <= now || !stream.comment(keepAlive)) stream.end()
     }
   }
