@@ -1,4 +1,5 @@
 import type { Principal } from '../../src/call.ts'
+import { Refusal } from '../../src/errors.ts'
 import type { Policy } from '../../src/policy/policy.ts'
 import { isAtLeast } from '../../src/protocol/era.ts'
 import type { LogLevel } from '../../src/protocol/era.ts'
@@ -37,6 +38,8 @@ const settlingMs = 100
 /** The open streams, and which of them hears what. News of one principal's instance goes to that principal only. */
 export class Streams {
   readonly #open = new Set<Stream>()
+  /** Those whose rights could not be asked for when they may have changed. */
+  readonly #unsure = new WeakSet<Stream>()
   readonly #timer: NodeJS.Timeout
   /** Changes of lists that are told shortly, each once, by upstream instance and list. */
   readonly #changed = new Map<Instance, Set<string>>()
@@ -111,8 +114,15 @@ export class Streams {
     for (const stream of [...this.#open]) if (stream.principal.id === userId) this.#renew(stream)
   }
 
+  /** Only a refusal ends a stream: a database that cannot be asked says nothing of the credential, and is asked again. */
   #renew (stream: Stream): void {
-    this.#authenticate(stream.authorization).then((principal) => { stream.principal = principal }, () => stream.end())
+    this.#authenticate(stream.authorization).then((principal) => {
+      stream.principal = principal
+      this.#unsure.delete(stream)
+    }, (error: unknown) => {
+      if (error instanceof Refusal && (error.status === 401 || error.status === 403)) stream.end()
+      else this.#unsure.add(stream)
+    })
   }
 
   /** An expired credential ends its stream, as it would end a request. */
@@ -120,6 +130,7 @@ export class Streams {
     const now = Date.now()
     for (const stream of [...this.#open]) {
       if (stream.session !== undefined) this.#keep(stream.session)
+      if (this.#unsure.has(stream)) this.#renew(stream)
       if (stream.principal.expiresAt <= now || !stream.comment(keepAlive)) stream.end()
     }
   }
