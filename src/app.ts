@@ -18,7 +18,7 @@ import { createCatalog } from '../plugins/mcp/catalog.ts'
 import { openEndedSessions } from '../plugins/mcp/ended-sessions.ts'
 import type { Gate } from '../plugins/mcp/gate.ts'
 import { mcp } from '../plugins/mcp/index.ts'
-import { unsubscribe } from '../plugins/mcp/let-go.ts'
+import { hangUp, unsubscribe } from '../plugins/mcp/let-go.ts'
 import { applyLevel } from '../plugins/mcp/logging.ts'
 import { origin } from '../plugins/mcp/origin.ts'
 import { Patience } from '../plugins/mcp/patience.ts'
@@ -202,7 +202,7 @@ async function compose (app: FastifyInstance, { config, log, database, watch, le
   const policy = compilePolicy(config.roles)
   const payloadKeys = new PayloadKeys(database.db, openMasterKey(config.data))
   const sessions = new Sessions(app.identity.deriveKey('sessions'), { onIdle: (session) => unsubscribe(gate, session) })
-  const endedSessions = await openEndedSessions({ database, sessions, log })
+  const endedSessions = await openEndedSessions({ database, sessions, onEnded: (session) => hangUp(gate, session), log })
   app.addHook('onClose', async () => {
     sessions.close()
     await endedSessions.close()

@@ -114,6 +114,7 @@ export class Sessions {
   readonly #key: Buffer
   readonly #live: LRUCache<string, Session>
   readonly #byPrincipal = new Map<string, Set<Session>>()
+  readonly #bySeal = new Map<string, Session>()
   /** Seals of sessions that were ended. */
   readonly #ended = new LRUCache<string, true>({ max: maxEnded, ttl: maxAgeMs })
 
@@ -170,9 +171,12 @@ export class Sessions {
     this.#ended.set(session.seal, true)
   }
 
-  /** The same for a session that was ended elsewhere, of which only the seal is known. */
-  deny (seal: string): void {
-    this.#ended.set(seal, true)
+  /** The same for a session that was ended elsewhere, of which only the seal is known. Returns it if it was used here, too. */
+  deny (seal: string): Session | undefined {
+    const session = this.#bySeal.get(seal)
+    if (session === undefined) this.#ended.set(seal, true)
+    else this.end(session)
+    return session
   }
 
   all (): Iterable<Session> {
@@ -187,10 +191,12 @@ export class Sessions {
     const own = this.#byPrincipal.get(session.principalId) ?? new Set()
     this.#byPrincipal.set(session.principalId, own.add(session))
     this.#live.set(session.id, session)
+    this.#bySeal.set(session.seal, session)
     if (own.size > maxSessionsPerPrincipal) this.#live.delete(leastUsed([...own].filter((other) => other !== session)).id)
   }
 
   #forget (session: Session): void {
+    this.#bySeal.delete(session.seal)
     const own = this.#byPrincipal.get(session.principalId)
     own?.delete(session)
     if (own?.size === 0) this.#byPrincipal.delete(session.principalId)

@@ -12,20 +12,32 @@ export interface EndedSessions {
   close (): Promise<void>
 }
 
+interface Options {
+  readonly database: Database
+  readonly sessions: Sessions
+  /** Hears of each session that was ended elsewhere while it was used here. */
+  readonly onEnded: (session: Session) => void
+  readonly log: Log
+}
+
 const heartbeatMs = 1_000
 
 /** Sessions that were ended here or elsewhere stay so; resolves when those of the past are known. */
-export async function openEndedSessions ({ database, sessions, log }: { database: Database, sessions: Sessions, log: Log }): Promise<EndedSessions> {
+export async function openEndedSessions ({ database, sessions, onEnded, log }: Options): Promise<EndedSessions> {
   const { db } = database
+  const deny = (seal: string): void => {
+    const session = sessions.deny(seal)
+    if (session !== undefined) onEnded(session)
+  }
   const readAll = async (): Promise<void> => {
-    for (const seal of await endedSessions(db, new Date())) sessions.deny(seal)
+    for (const seal of await endedSessions(db, new Date())) deny(seal)
   }
   const subscription = await listen({
     url: database.url,
     channel: ENDED_SESSIONS_CHANNEL,
     heartbeat: heartbeatMs,
     now: Date.now,
-    onNotify: (seal) => sessions.deny(seal),
+    onNotify: deny,
     onUp: () => { readAll().catch((error: unknown) => log.warn({ err: error }, 'which sessions were ended elsewhere could not be read')) },
     onAlive: () => {},
   })

@@ -3,6 +3,13 @@ import type { Session } from '../../src/sessions.ts'
 import type { Gate } from './gate.ts'
 import { unwatch } from './watch.ts'
 
+/** A session was ended by its client, here or at another gateway: its stream ends, and with it whatever it began. */
+export function hangUp (gate: Gate, session: Session): void {
+  gate.streams.ofSession(session)?.end()
+  letGo(gate, session)
+  gate.replays.endSession(session)
+}
+
 /** A session was ended: what it had begun is given up, and what was started for it alone ends too. */
 export function letGo (gate: Gate, session: Session): void {
   for (const call of [...session.calls]) call.giveUp(new Refusal('PORTCULLIS_CANCELLED'))

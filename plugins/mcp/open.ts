@@ -6,7 +6,7 @@ import type { Entry } from '../../src/ledger/entry.ts'
 import { event, streamHeaders } from '../../src/protocol/sse.ts'
 import type { Session } from '../../src/sessions.ts'
 import type { Gate } from './gate.ts'
-import { letGo } from './let-go.ts'
+import { hangUp } from './let-go.ts'
 
 /** Bytes that may wait for a slow reader; what is beyond is dropped, and a reader that stays there is hung up on. */
 const maxBuffered = 1024 * 1024
@@ -67,9 +67,7 @@ export function close (gate: Gate): (request: FastifyRequest, reply: FastifyRepl
     const session = sessionOf(gate, request)
     gate.ledger.append(sessionEntry(gate, request, session))
     const ended = gate.endedSessions.end(session)
-    gate.streams.ofSession(session)?.end()
-    letGo(gate, session)
-    gate.replays.endSession(session)
+    hangUp(gate, session)
     void ended.then(() => reply.code(204).send())
   }
 }
