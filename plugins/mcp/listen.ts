@@ -7,7 +7,7 @@ import { Refusal } from '../../src/errors.ts'
 import type { Gate } from './gate.ts'
 import { introductionFor } from './handshake.ts'
 import { watchAll } from './listen-resources.ts'
-import { maxStreams } from './open.ts'
+import { mustHaveRoom } from './open.ts'
 import { ownerOf } from './owner.ts'
 import { unwatch } from './watch.ts'
 
@@ -21,15 +21,18 @@ const kinds = { toolsListChanged: 'tools', promptsListChanged: 'prompts', resour
 export async function listen (gate: Gate, call: Call): Promise<Answered> {
   if (call.givenUp !== undefined) throw call.givenUp
   if (!call.reply.streams) throw new Refusal('PORTCULLIS_NOT_ACCEPTABLE', { message: 'A listen is answered by a stream: accept text/event-stream.' })
-  if (gate.streams.countOf(call.principal) >= maxStreams) throw new Refusal('PORTCULLIS_OVERLOADED', { message: `You have ${maxStreams} streams open already. Close one.` })
+  mustHaveRoom(gate, call.principal)
   const asked = call.params['notifications']
   if (!isObject(asked)) throw new Refusal('PORTCULLIS_INVALID_PARAMS', { message: 'params.notifications must be an object that says what to listen to.' })
   const { capabilities } = await introductionFor(gate, call)
   const honoured = Object.entries(kinds).filter(([kind, name]) => asked[kind] === true && isObject(capabilities[name]) && capabilities[name]['listChanged'] === true)
   const resources = await watchAll(gate, call, asked['resourceSubscriptions'])
-  if (call.givenUp !== undefined) {
+  try {
+    if (call.givenUp !== undefined) throw call.givenUp
+    mustHaveRoom(gate, call.principal) // others may have been opened while the upstream started
+  } catch (error) {
     release(gate, call, resources)
-    throw call.givenUp
+    throw error
   }
   const stamp = { [meta.subscriptionId]: call.id }
   call.reply.notify(notification('notifications/subscriptions/acknowledged', { notifications: { ...Object.fromEntries(honoured.map(([kind]) => [kind, true])), ...(resources.size === 0 ? {} : { resourceSubscriptions: [...resources.keys()] }) }, _meta: stamp }))

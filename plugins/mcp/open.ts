@@ -13,7 +13,7 @@ const maxBuffered = 1024 * 1024
 /** The same for a reader that takes up a stream again, which gets all that was kept of it at once. */
 const maxReplayed = 32 * 1024 * 1024
 /** Streams one principal may have open. */
-export const maxStreams = 100
+const maxStreams = 100
 /** An ended stream whose reader does not let go is cut, after so many milliseconds. */
 const lingerMs = 1_000
 
@@ -32,7 +32,7 @@ export function open (gate: Gate): (request: FastifyRequest, reply: FastifyReply
     const { 'last-event-id': lastEventId } = request.headers
     const kept = typeof lastEventId === 'string' ? gate.replays.find(session, lastEventId) : undefined
     if (kept === undefined) gate.streams.ofSession(session)?.end()
-    if (gate.streams.countOf(request.principal) >= maxStreams) throw new Refusal('PORTCULLIS_OVERLOADED', { message: `You have ${maxStreams} streams open already. Close one.` })
+    mustHaveRoom(gate, request.principal)
     gate.ledger.append(sessionEntry(gate, request, session))
     reply.hijack()
     const { raw } = reply
@@ -76,6 +76,11 @@ export function close (gate: Gate): (request: FastifyRequest, reply: FastifyRepl
 export function mustReach ({ config, policy }: Pick<Gate, 'config' | 'policy'>, principal: Principal, upstream: string | undefined): void {
   if (upstream === undefined || (config.upstreams.has(upstream) && policy.reaches(principal, upstream))) return
   throw new Refusal('PORTCULLIS_NOT_FOUND', { message: `There is no upstream "${upstream.slice(0, 64)}" here.` })
+}
+
+/** @throws Refusal PORTCULLIS_OVERLOADED when the principal has as many streams open as one may have */
+export function mustHaveRoom ({ streams }: Pick<Gate, 'streams'>, principal: Principal): void {
+  if (streams.countOf(principal) >= maxStreams) throw new Refusal('PORTCULLIS_OVERLOADED', { message: `You have ${maxStreams} streams open already. Close one.` })
 }
 
 /** A reader that does not read is cut off: it can come back for the rest, and nobody's memory fills meanwhile. */

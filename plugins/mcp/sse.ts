@@ -7,7 +7,7 @@ import { parseStrict } from '../../src/protocol/strict-json.ts'
 import { arrivalOf, messagesOf, walk } from './exchange.ts'
 import type { Gate, Step } from './gate.ts'
 import { letGo } from './let-go.ts'
-import { maxStreams, mustReach, sessionEntry } from './open.ts'
+import { mustHaveRoom, mustReach, sessionEntry } from './open.ts'
 import { SseConnection, SseReply } from './sse-connection.ts'
 
 type Handler = (request: FastifyRequest, reply: FastifyReply) => void
@@ -26,7 +26,7 @@ export function sse (gate: Gate, pipeline: readonly Step[]): { open: Handler, me
     const { upstream } = request.params as { upstream?: string }
     if (!accept.includes('text/event-stream') && !accept.includes('*/*')) throw new Refusal('PORTCULLIS_NOT_ACCEPTABLE', { message: 'A GET opens an event stream: accept text/event-stream.' })
     mustReach(gate, principal, upstream)
-    if (gate.streams.countOf(principal) >= maxStreams) throw new Refusal('PORTCULLIS_OVERLOADED', { message: `You have ${maxStreams} streams open already. Close one.` })
+    mustHaveRoom(gate, principal)
     gate.ledger.append(sessionEntry(gate, request, undefined))
     reply.hijack()
     const { raw } = reply
@@ -34,12 +34,14 @@ export function sse (gate: Gate, pipeline: readonly Step[]): { open: Handler, me
     const remove = listen(connection, request.headers.authorization)
     connections.set(connection.id, connection)
     raw.on('error', () => {}) // the client left; there is nobody to tell
-    raw.once('close', () => {
+    const leave = (): void => {
       remove()
       connections.delete(connection.id)
       connection.leave()
       endSession(connection)
-    })
+    }
+    if (raw.destroyed) return leave() // while it was authenticated
+    raw.once('close', leave)
     connection.begin()
   }
 
