@@ -1,4 +1,5 @@
 import type { Call } from '../../src/call.ts'
+import { isUri } from '../../src/policy/uri-forms.ts'
 import { maxUri } from '../../src/protocol/links.ts'
 import type { Gate } from './gate.ts'
 import { mayRead } from './may-read.ts'
@@ -13,7 +14,7 @@ const maxResources = 100
  * tells of changes. A resource that is denied and one that is not there are left out alike.
  */
 export async function watchAll (gate: Gate, call: Call, asked: unknown): Promise<ReadonlyMap<string, string>> {
-  const uris = Array.isArray(asked) ? asked.filter((uri): uri is string => typeof uri === 'string' && uri.length <= maxUri).slice(0, maxResources) : []
+  const uris = Array.isArray(asked) ? asked.filter((uri): uri is string => typeof uri === 'string' && uri.length <= maxUri && isUri(uri)).slice(0, maxResources) : []
   const found = await Promise.all([...new Set(uris)].map(async (uri) => {
     const upstream = await tellerOf(gate, call, uri).catch(() => undefined)
     return upstream === undefined ? [] : [[uri, upstream] as const]

@@ -1,5 +1,6 @@
 import type { Call, Target } from '../../src/call.ts'
 import { Refusal } from '../../src/errors.ts'
+import { isUri } from '../../src/policy/uri-forms.ts'
 import { isObject } from '../../src/protocol/message.ts'
 import type { Gate, Step } from './gate.ts'
 import { targetOfTask } from './tasks.ts'
@@ -43,14 +44,21 @@ export function nameOf (call: Call): { readonly kind: Target['kind'] | 'task', r
   if (call.spec?.task === true) return { kind: 'task', name: text(call.params['taskId'], 'params.taskId') }
   const target = call.spec?.target
   if (target === undefined) return undefined
-  return { kind: target.kind, name: text(call.params[target.member], `params.${target.member}`) }
+  return { kind: target.kind, name: (target.kind === 'resource' ? uri : text)(call.params[target.member], `params.${target.member}`) }
 }
 
 function referenceOf (call: Call): Pick<Target, 'kind' | 'name'> {
   const ref = call.params['ref']
   if (isObject(ref) && ref['type'] === 'ref/prompt') return { kind: 'prompt', name: text(ref['name'], 'params.ref.name') }
-  if (isObject(ref) && ref['type'] === 'ref/resource') return { kind: 'resource', name: text(ref['uri'], 'params.ref.uri') }
+  if (isObject(ref) && ref['type'] === 'ref/resource') return { kind: 'resource', name: uri(ref['uri'], 'params.ref.uri') }
   throw new Refusal('PORTCULLIS_INVALID_PARAMS', { message: 'params.ref must be {"type":"ref/prompt","name":…} or {"type":"ref/resource","uri":…}.' })
+}
+
+/** Parsers of URIs drop some of the characters that none may hold, so what they make of one that does is not what was judged. */
+function uri (value: unknown, where: string): string {
+  const given = text(value, where)
+  if (isUri(given)) return given
+  throw new Refusal('PORTCULLIS_INVALID_PARAMS', { message: `${where} must be a URI: white space and control characters are written percent-encoded, such as %20.` })
 }
 
 function text (value: unknown, where: string): string {

@@ -3,10 +3,14 @@
  * never reach into the name, while the `*` of the name part crosses the slashes of a resource URI.
  */
 
+import { canonicalPieces } from './uri-forms.ts'
+
 export interface TargetPattern {
   readonly text: string
   readonly upstream: Matcher
   readonly name: Matcher
+  /** The name part for the canonical form of a resource URI. */
+  readonly canonical: Matcher
   /** The name part is nothing but `*`: whatever the upstream offers is meant. */
   readonly everyName: boolean
 }
@@ -24,7 +28,7 @@ export function compilePattern (text: string): TargetPattern {
     throw new Error(`${JSON.stringify(text)} does not name a target: write "upstream/name", with * as a wildcard, for example "files/read_*" or "*/*".`)
   }
   const name = text.slice(slash + 1)
-  return { text, upstream: compileWildcard(text.slice(0, slash)), name: compileWildcard(name), everyName: /^\*+$/.test(name) }
+  return { text, upstream: compileWildcard(text.slice(0, slash)), name: compileWildcard(name), canonical: compilePieces(canonicalPieces(name.split('*'))), everyName: /^\*+$/.test(name) }
 }
 
 export function matchesTarget (pattern: TargetPattern, upstream: string, name: string): boolean {
@@ -32,11 +36,22 @@ export function matchesTarget (pattern: TargetPattern, upstream: string, name: s
 }
 
 /**
+ * The same for a name that has several forms, the first of which is the one that was sent: what allows must match every
+ * form, what denies needs to match some.
+ */
+export function matchesForms (pattern: TargetPattern, upstream: string, forms: readonly string[], how: 'every' | 'some'): boolean {
+  return pattern.upstream(upstream) && forms[how]((form, at) => at === 0 ? pattern.name(form) : pattern.canonical(form))
+}
+
+/**
  * Compiles a text in which `*` stands for any run of characters, also for none. Each literal piece is looked for once,
  * leftmost first, and never again: there is nothing to backtrack into.
  */
 export function compileWildcard (pattern: string): Matcher {
-  const pieces = pattern.split('*')
+  return compilePieces(pattern.split('*'))
+}
+
+function compilePieces (pieces: readonly string[]): Matcher {
   const [first = '', ...rest] = pieces
   const last = rest.pop()
   if (last === undefined) return (text) => text === first

@@ -2,8 +2,9 @@ import type { Target } from '../call.ts'
 import type { RoleSpec, RuleSpec } from '../config/config.ts'
 import { compileCondition } from './condition.ts'
 import type { Condition } from './condition.ts'
-import { compilePattern, matchesTarget } from './pattern.ts'
+import { compilePattern, matchesForms } from './pattern.ts'
 import type { TargetPattern } from './pattern.ts'
+import { uriForms } from './uri-forms.ts'
 
 /** One compiled line of a role. */
 export interface Rule {
@@ -50,8 +51,13 @@ export function compileRoles (roles: ReadonlyMap<string, RoleSpec>): ReadonlyMap
   return compiled
 }
 
-export function appliesTo (rule: Rule, target: Target): boolean {
-  return (rule.kind === undefined || rule.kind === target.kind) && matchesTarget(rule.pattern, target.upstream, target.name)
+/** The names that a target is judged by, the one that was sent first: a resource has one for each way to read its URI. */
+export function formsOf ({ kind, name }: Target): readonly string[] {
+  return kind === 'resource' ? uriForms(name) : [name]
+}
+
+export function appliesTo (rule: Rule, target: Target, forms: readonly string[]): boolean {
+  return (rule.kind === undefined || rule.kind === target.kind) && matchesForms(rule.pattern, target.upstream, forms, rule.effect === 'allow' ? 'every' : 'some')
 }
 
 function compileRule (role: string, effect: Rule['effect'], spec: RuleSpec, index: number): Rule {
