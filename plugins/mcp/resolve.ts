@@ -34,8 +34,20 @@ export function resolve ({ config, policy, catalog, stateKey }: Pick<Gate, 'conf
   function judge (call: Call, target: Target | undefined): void {
     if (target === undefined || !config.upstreams.has(target.upstream)) return
     call.target = target
-    call.decision = policy.decide(call.principal, target, call.params['arguments'])
+    call.decision = policy.decide(call.principal, target, argumentsOf(call, target))
   }
+}
+
+/** The arguments that a rule may look at: those that the upstream gets. A completion is about the prompt as filled in so far. */
+function argumentsOf (call: Call, target: Target): unknown {
+  if (call.spec?.members?.includes('arguments') === true) return call.params['arguments']
+  if (call.method !== 'completion/complete' || target.kind !== 'prompt') return undefined
+  const { argument, context } = call.params
+  if (!isObject(argument) || typeof argument['name'] !== 'string' || typeof argument['value'] !== 'string') {
+    throw new Refusal('PORTCULLIS_INVALID_PARAMS', { message: 'params.argument must be {"name":…,"value":…}, both of them strings.' })
+  }
+  const known = isObject(context) && isObject(context['arguments']) ? context['arguments'] : {}
+  return { ...known, [argument['name']]: argument['value'] }
 }
 
 /** What the message names: the member its method says, the reference of a completion, or a task. */
