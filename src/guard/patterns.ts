@@ -30,10 +30,20 @@ export class GuardError extends Error {
 export const tooDeep = 'arguments-too-deep'
 const maxDepth = 100
 
+/** Reported as the rule's name when looking through all forms of all texts would keep everybody else waiting. */
+export const tooMuch = 'arguments-too-complex'
+/**
+ * Bytes of all forms looked at, for each byte that arguments may have. Plain text takes four at most: every value twice,
+ * in the look at all of them and in that at each.
+ */
+const workPerByte = 8
+/** What a look costs however short the text is, in bytes. */
+const workPerLook = 64
+
 interface Rule { readonly name: string, readonly source: string, readonly regex: LinearPattern, readonly tool: TargetPattern | undefined }
 
 /** Compiles the deny patterns (RE2 syntax) of the configuration. Throws a GuardError that lists all mistakes. */
-export function compilePatterns (guards: Pick<GuardSpec, 'deny'>): Patterns {
+export function compilePatterns (guards: Pick<GuardSpec, 'deny' | 'maxArguments'>): Patterns {
   const rules = compileRules(guards.deny)
   const byTool = new LRUCache<string, RuleSet>({ max: 1000 })
   const byRules = new Map<string, RuleSet>()
@@ -49,7 +59,8 @@ export function compilePatterns (guards: Pick<GuardSpec, 'deny'>): Patterns {
     if (tool.length < 300) byTool.set(tool, set)
     return set
   }
-  return { check: (args, tool) => search(everywhere ?? setFor(tool), args) }
+  const maxWork = workPerByte * guards.maxArguments
+  return { check: (args, tool) => search(everywhere ?? setFor(tool), args, maxWork) }
 }
 
 function compileRules (deny: GuardSpec['deny']): Rule[] {
@@ -73,6 +84,8 @@ function matchesTool (pattern: TargetPattern, tool: string): boolean {
 
 interface RuleSet {
   readonly rules: readonly Rule[]
+  /** All rules at once, to be asked about one text. */
+  readonly one: LinearPattern
   /** All rules at once, to be asked about all texts at once. Undefined when only one text by itself gives the answer. */
   readonly any: LinearPattern | undefined
   readonly prefilter: Prefilter | undefined
@@ -84,22 +97,51 @@ const needsOneText = /\\[AzZ]|\(\?[a-zA-Z]*-[a-zA-Z]*m/
 function createSet (rules: readonly Rule[]): RuleSet {
   const sources = rules.map(({ source }) => source)
   const combinable = rules.length > 0 && !sources.some((source) => needsOneText.test(source))
+  const all = sources.map((source) => `(?:${source})`).join('|')
   return {
     rules,
-    any: combinable ? compileLinear(sources.map((source) => `(?:${source})`).join('|'), RE2JS.MULTILINE) : undefined,
+    one: compileLinear(all),
+    any: combinable ? compileLinear(all, RE2JS.MULTILINE) : undefined,
     prefilter: combinable ? prefilterOf(sources) : undefined,
   }
 }
 
 /** Three looks, from cheap to exact; the earlier ones only ever say that nothing can match. */
-function search (set: RuleSet, args: unknown): { name: string } | null {
+function search (set: RuleSet, args: unknown, maxWork: number): { name: string } | null {
   if (set.rules.length === 0 || args === undefined) return null
   const keys: string[] = []
   const values: string[] = []
   if (!collect(args, keys, values, 0)) return { name: tooDeep }
   if (set.prefilter !== undefined && isHarmless(set.prefilter, keys, values)) return null
-  if (set.any !== undefined && !matchesTogether(set.any, keys, values)) return null
-  return firstMatch(set.rules, texts(keys, values))
+  try {
+    const look = new Look(maxWork)
+    if (set.any !== undefined && !matchesTogether(look, set.any, keys, values)) return null
+    return firstMatch(look, set, texts(keys, values))
+  } catch (error) {
+    if (error instanceof TooMuch) return { name: tooMuch }
+    throw error
+  }
+}
+
+class TooMuch extends Error {}
+
+/** Asks a pattern about texts until that was too much work. */
+class Look {
+  #left: number
+
+  constructor (maxWork: number) {
+    this.#left = maxWork
+  }
+
+  /** The first form of the text that matches. Throws TooMuch. */
+  at (text: string, pattern: LinearPattern): string | undefined {
+    for (const form of isPlain(text) ? [text] : formsOf(text)) {
+      this.#left -= Buffer.byteLength(form) + workPerLook
+      if (this.#left < 0) throw new TooMuch()
+      if (pattern.test(form)) return form
+    }
+    return undefined
+  }
 }
 
 /** Of a long text, its ends are what a piece can share with a neighbour. */
@@ -118,24 +160,27 @@ function isHarmless (prefilter: Prefilter, keys: readonly string[], values: read
 }
 
 /** All texts in one, a line each, with `^` and `$` at every line: that matches whatever a rule matches in one of them. */
-function matchesTogether (any: LinearPattern, keys: readonly string[], values: readonly string[]): boolean {
-  const all = together(keys, values)
-  return isPlain(all) ? any.test(all) : formsOf(all).some((form) => any.test(form))
+function matchesTogether (look: Look, any: LinearPattern, keys: readonly string[], values: readonly string[]): boolean {
+  return look.at(together(keys, values), any) !== undefined
 }
 
+/** Neither white space nor a class of everything but line ends leads across: keys that make a command side by side make none. */
+const apart = '\n\0\n'
+
 function together (keys: readonly string[], values: readonly string[]): string {
-  const each = `${values.join('\n')}\n${keys.join('\n')}`
-  return values.length > 1 ? `${each}\n${values.join(' ')}` : each
+  const each = [...values, ...keys].join(apart)
+  return values.length > 1 ? `${each}${apart}${values.join(' ')}` : each
 }
 
 /** A command is often sent in pieces, ["rm", "-rf", "/"], so the values also count as one text. */
 function texts (keys: readonly string[], values: readonly string[]): Iterable<string> {
-  return new Set([...values, ...keys, values.join(' ')].flatMap(formsOf))
+  return new Set([...values, ...keys, values.join(' ')])
 }
 
-function firstMatch (rules: readonly Rule[], candidates: Iterable<string>): { name: string } | null {
+function firstMatch (look: Look, { rules, one }: RuleSet, candidates: Iterable<string>): { name: string } | null {
   for (const text of candidates) {
-    const rule = rules.find(({ regex }) => regex.test(text))
+    const found = look.at(text, one)
+    const rule = found === undefined ? undefined : rules.find(({ regex }) => regex.test(found))
     if (rule !== undefined) return { name: rule.name }
   }
   return null

@@ -3,15 +3,17 @@ import t from 'tap'
 
 import type { GuardSpec } from '../../src/config/config.ts'
 import { denyPatterns } from '../../src/config/deny-patterns.ts'
-import { compilePatterns, GuardError, tooDeep } from '../../src/guard/patterns.ts'
+import { compilePatterns, GuardError, tooDeep, tooMuch } from '../../src/guard/patterns.ts'
 import { prefilterOf, requiredPieces } from '../../src/guard/prefilter.ts'
 
 const shell = '(?i)\\brm\\s+(?:-[a-z-]+\\s+)*-[a-z]*[rf]|\\bmkfs(?:\\.|\\b)|\\bdd\\s[^\\n]*\\bof=/dev/'
 const traversal = '(?:^|[/\\\\])\\.\\.(?:[/\\\\]|$)'
 const metadata = '(?i)169\\.254\\.169\\.254|metadata\\.google\\.internal'
 
-function guards (...rules: [name: string, pattern: string, tool?: string][]): Pick<GuardSpec, 'deny'> {
-  return { deny: rules.map(([name, pattern, tool], index) => ({ name, pattern, in: 'arguments', ...(tool === undefined ? {} : { tool }), line: index + 1 })) }
+const maxArguments = 1024 * 1024
+
+function guards (...rules: [name: string, pattern: string, tool?: string][]): Pick<GuardSpec, 'deny' | 'maxArguments'> {
+  return { maxArguments, deny: rules.map(([name, pattern, tool], index) => ({ name, pattern, in: 'arguments', ...(tool === undefined ? {} : { tool }), line: index + 1 })) }
 }
 
 const shipped = compilePatterns(guards(['shell', shell], ['traversal', traversal], ['metadata', metadata]))
@@ -108,6 +110,29 @@ t.test('hostile text meets a linear engine', async (t) => {
   t.equal(verdict({ s: 'rm -a '.repeat(10_000) + '../'.repeat(10_000) }), 'traversal')
 })
 
+t.test('arguments that would be looked at in too many forms are refused, never passed', async (t) => {
+  const disguised = Array.from({ length: 200 }, (_, index) => `%2541é${index}`)
+  const { check } = compilePatterns({ ...guards(['line', '^evil']), maxArguments: 4000 })
+  t.same(check({ lines: 'x\nevil', disguised }, 'a/b'), { name: tooMuch }, 'a false alarm, and then more to look at than these arguments deserve')
+  t.same(check({ disguised, word: 'evil' }, 'a/b'), { name: tooMuch }, 'what comes after the work has ended is not let pass')
+  t.equal(check({ disguised }, 'a/b'), null, 'without an alarm, one look at all of them is enough')
+  t.equal(check({ lines: `x\nevil ${'plain text '.repeat(350)}` }, 'a/b'), null, 'plain text up to the largest size is far from that')
+  t.equal(check({ lines: ['x\nevil', ...'plain text '.repeat(30).split(' ')] }, 'a/b'), null)
+})
+
+t.test('keys side by side are not looked at as a line', async (t) => {
+  const disguised = Array.from({ length: 200 }, (_, index) => `%2541é${index}`)
+  const { check } = compilePatterns({ deny: denyPatterns, maxArguments: 4000 })
+  t.equal(check({ rm: 1, '-rf': 2, '/': 3, disguised }, 'a/b'), null, 'the look at each text would have been too much')
+})
+
+t.test('marks without end on one letter do not stop the gateway, and hide nothing', async (t) => {
+  const marks = '\u0316\u0301'.repeat(50_000)
+  t.equal(verdict({ s: `e${marks}` }), null)
+  t.equal(verdict({ s: `ｒｍ -rf / ${marks}` }), 'shell')
+  t.equal(verdict({ s: `rm -rf ${'\uff9e\u0301'.repeat(50_000)}` }), 'shell')
+})
+
 t.test('patterns that cannot be enforced are refused together, each with its line', async (t) => {
   const error = t.throws(() => compilePatterns(guards(['look', '(?=a)b'], ['back', '(a)\\1'], ['fine', 'x'], ['open', '('], ['tool', 'x', 'files']))) as unknown
   t.ok(error instanceof GuardError)
@@ -162,7 +187,7 @@ t.test('the prefilter never rules out a text that matches', async (t) => {
 
 t.test('the shipped patterns have a prefilter, and leave ordinary arguments alone', async (t) => {
   t.not(prefilterOf(denyPatterns.map(({ pattern }) => pattern)), undefined)
-  const { check } = compilePatterns({ deny: denyPatterns })
+  const { check } = compilePatterns({ deny: denyPatterns, maxArguments })
   const code = 'import { a } from "../b.ts"\n\nfunction f (x) {\n  return x > 1 ? a(x) : [...x]\n}\n'
   for (const args of [{ path: '/data/a.txt' }, { path: '/src/a.ts', content: code }, { command: 'rm -rf build && npm test' }, { text: 'été 100%' }]) t.equal(check(args, 'files/x'), null, JSON.stringify(args))
   t.same(check({ command: 'rm', args: ['-rf', '/'] }, 'shell/run'), { name: 'destructive-command' })
