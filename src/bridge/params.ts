@@ -9,7 +9,7 @@ import { argumentsText } from './arguments-text.ts'
 import { taskRequest } from './tasks.ts'
 
 /** Envelope members: never relayed to a legacy upstream, never taken from a legacy client. */
-const reserved = new Set<string>([meta.protocolVersion, meta.clientInfo, meta.clientCapabilities, meta.logLevel])
+export const reserved: ReadonlySet<string> = new Set<string>([meta.protocolVersion, meta.clientInfo, meta.clientCapabilities, meta.logLevel])
 
 /**
  * The JSON text of params as the upstream gets them: the names it knows (`changes`), the gateway's progress token in

@@ -10,7 +10,7 @@ export interface Guards {
   /** null, or one sentence that tells a model what to mend. */
   checkArguments (inputSchema: unknown, args: unknown): string | null
   /** The deny rule that matched, or null. */
-  checkPatterns (args: unknown, target: Target): { readonly name: string } | null
+  checkPatterns (args: unknown, target: Pick<Target, 'upstream' | 'name'>): { readonly name: string } | null
   /** What the record keeps of the arguments. */
   recordArguments (args: unknown, json?: string): { readonly text: string | undefined, readonly digest: (() => string) | undefined }
 }

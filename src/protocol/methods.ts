@@ -14,6 +14,8 @@ export interface MethodSpec {
   readonly asks?: true
   /** Counted by the rate limits. */
   readonly limited?: true
+  /** Says no more than a few words, and is not counted: its message is kept so small that nobody waits for its checks. */
+  readonly small?: true
   /** A legacy message that may come before a session exists. */
   readonly sessionless?: true
   /** Left out of the audit log: says nothing about what anybody did. */
@@ -32,20 +34,20 @@ export const methods: Readonly<Record<string, MethodSpec>> = Object.assign(Objec
   initialize: { kind: 'request', eras: legacy, sessionless: true },
   ping: { kind: 'request', eras: legacy, sessionless: true, unrecorded: true },
   'server/discover': { kind: 'request', eras: modern },
-  'tools/list': { kind: 'request', eras: both, members: ['cursor'] },
-  'prompts/list': { kind: 'request', eras: both, members: ['cursor'] },
-  'resources/list': { kind: 'request', eras: both, members: ['cursor'] },
-  'resources/templates/list': { kind: 'request', eras: both, members: ['cursor'] },
+  'tools/list': { kind: 'request', eras: both, members: ['cursor'], small: true },
+  'prompts/list': { kind: 'request', eras: both, members: ['cursor'], small: true },
+  'resources/list': { kind: 'request', eras: both, members: ['cursor'], small: true },
+  'resources/templates/list': { kind: 'request', eras: both, members: ['cursor'], small: true },
   'tools/call': { kind: 'request', eras: both, target: { kind: 'tool', member: 'name' }, members: ['name', 'arguments', 'task', ...retry], limited: true, asks: true },
   'prompts/get': { kind: 'request', eras: both, target: { kind: 'prompt', member: 'name' }, members: ['name', 'arguments', ...retry], limited: true, asks: true },
   'resources/read': { kind: 'request', eras: both, target: { kind: 'resource', member: 'uri' }, members: ['uri', ...retry], limited: true, asks: true },
-  'resources/subscribe': { kind: 'request', eras: legacy, target: { kind: 'resource', member: 'uri' }, members: ['uri'] },
-  'resources/unsubscribe': { kind: 'request', eras: legacy, target: { kind: 'resource', member: 'uri' }, members: ['uri'] },
-  'completion/complete': { kind: 'request', eras: both, members: ['ref', 'argument', 'context'] },
-  'tasks/get': { kind: 'request', eras: both, task: true, members: ['taskId'] },
-  'tasks/result': { kind: 'request', eras: legacy, task: true, members: ['taskId'], asks: true },
+  'resources/subscribe': { kind: 'request', eras: legacy, target: { kind: 'resource', member: 'uri' }, members: ['uri'], small: true },
+  'resources/unsubscribe': { kind: 'request', eras: legacy, target: { kind: 'resource', member: 'uri' }, members: ['uri'], small: true },
+  'completion/complete': { kind: 'request', eras: both, members: ['ref', 'argument', 'context'], small: true },
+  'tasks/get': { kind: 'request', eras: both, task: true, members: ['taskId'], small: true },
+  'tasks/result': { kind: 'request', eras: legacy, task: true, members: ['taskId'], asks: true, small: true },
   'tasks/update': { kind: 'request', eras: modern, task: true, members: ['taskId', 'inputResponses'] },
-  'tasks/cancel': { kind: 'request', eras: both, task: true, members: ['taskId'] },
+  'tasks/cancel': { kind: 'request', eras: both, task: true, members: ['taskId'], small: true },
   'logging/setLevel': { kind: 'request', eras: legacy },
   'subscriptions/listen': { kind: 'request', eras: modern },
   'notifications/initialized': { kind: 'notification', eras: legacy, unrecorded: true },
