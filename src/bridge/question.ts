@@ -1,4 +1,6 @@
 import { secretsWith } from '../guard/secrets.ts'
+import { normalise } from '../guard/text.ts'
+import { looksOf } from '../protocol/look-alike.ts'
 import { isObject } from '../protocol/message.ts'
 import type { Params } from '../protocol/message.ts'
 
@@ -31,8 +33,21 @@ function urlProblem (given: unknown): string | null {
 function formProblem (schema: unknown): string | null {
   const properties = isObject(schema) && isObject(schema['properties']) ? schema['properties'] : undefined
   if (properties === undefined) return 'The form of an elicitation needs a requestedSchema with properties.'
-  const secret = Object.keys(properties).find((name) => secrets.hides(name, ''))
-  return secret === undefined ? null : `A form must not ask for "${secret.slice(0, 64)}": secrets are not entered into forms.`
+  const secret = Object.entries(properties).find(([name, field]) => asksForSecret(name, isObject(field) ? field : {}))
+  return secret === undefined ? null : `A form must not ask for "${secret[0].slice(0, 64)}": secrets are not entered into forms.`
+}
+
+/** Short for a password and the like, as a whole word of a name: a compass is none, and neither is a switch. */
+const short = /(?:^|[^a-z])(?:pass|pin|otp|cvv|cvc)(?:$|[^a-z])/
+
+/** By what the person reads. A warning not to enter a secret is taken for a question: words do not tell them apart. */
+function asksForSecret (name: string, { title, description, type }: Params): boolean {
+  const names = [name, title].flatMap(looks)
+  return [...names, ...looks(description)].some((look) => secrets.hides(look, '')) || (type !== 'boolean' && names.some((look) => short.test(look)))
+}
+
+function looks (text: unknown): string[] {
+  return typeof text === 'string' ? looksOf(normalise(text)) : []
 }
 
 /**

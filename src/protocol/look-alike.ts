@@ -4,7 +4,7 @@ import unhomoglyph from 'unhomoglyph'
  * What a name looks like to a person, twice: with the case of its letters forgotten before and after characters that
  * look the same are made one (Unicode TR39: `I` and `l` are, and so are `I` and `i` when case does not count).
  */
-function looksOf (name: string): [string, string] {
+export function looksOf (name: string): [string, string] {
   const visible = name.normalize('NFKC').replace(/\p{Default_Ignorable_Code_Point}/gu, '')
   return [unhomoglyph(visible.toLowerCase()), unhomoglyph(visible).toLowerCase()]
 }
