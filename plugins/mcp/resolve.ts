@@ -70,7 +70,7 @@ function referenceOf (call: Call): Pick<Target, 'kind' | 'name'> {
 function uri (value: unknown, where: string): string {
   const given = text(value, where)
   if (isUri(given)) return given
-  throw new Refusal('PORTCULLIS_INVALID_PARAMS', { message: `${where} must be a URI: white space and control characters are written percent-encoded, such as %20.` })
+  throw new Refusal('PORTCULLIS_INVALID_PARAMS', { message: `${where} must be a URI: control characters, and white space at its ends, are written percent-encoded, such as %20.` })
 }
 
 function text (value: unknown, where: string): string {

@@ -15,9 +15,12 @@ export function uriForms (uri: string): readonly string[] {
   return [...new Set([uri, strict, loose])]
 }
 
-/** False for a text with characters that no URI has: control characters and white space. */
+/**
+ * False for a text with characters that parsers of URIs drop: control characters, and white space at its ends. A space
+ * elsewhere is no URI either, but keeps its place in all of them, and there are servers that name their resources so.
+ */
 export function isUri (text: string): boolean {
-  return !/[\p{Cc}\s]/u.test(text)
+  return !/\p{Cc}|^\s|\s$/u.test(text)
 }
 
 /** The literal pieces between the wildcards of a pattern, spelt as the canonical form of a URI is. */

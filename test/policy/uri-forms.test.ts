@@ -29,6 +29,6 @@ t.test('other spellings of a URI have its canonical form, too', async (t) => {
 })
 
 t.test('what no URI holds is told apart', async (t) => {
-  for (const text of ['a\tb', 'a\nb', 'a\rb', 'a b', 'a\0b', 'a\x7fb', 'a\u0085b', 'a\u00a0b', ' a']) t.equal(isUri(text), false, JSON.stringify(text))
-  for (const text of ['file:///a%20b', 'memo://note/{id}', 'file:///ä']) t.equal(isUri(text), true, text)
+  for (const text of ['a\tb', 'a\nb', 'a\rb', 'a\0b', 'a\x7fb', 'a\u0085b', ' a', 'a ', 'a\u00a0']) t.equal(isUri(text), false, JSON.stringify(text))
+  for (const text of ['file:///a%20b', 'notes://My Note', 'memo://note/{id}', 'file:///ä']) t.equal(isUri(text), true, text)
 })
