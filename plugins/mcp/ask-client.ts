@@ -81,7 +81,8 @@ function isAsked (call: Call): boolean {
   return [...call.session?.asked.values() ?? []].some((asked) => asked.call === call)
 }
 
-function refusalOf (gate: Gate, call: Call, question: Question, upstream: string): string | null {
+/** Why this may not be asked of a client of the session era, in words for the upstream, or null. */
+export function refusalOf (gate: Pick<Gate, 'config'>, call: Call, question: Question, upstream: string): string | null {
   const need = needOf(question.method, question.params)
   const permitted = gate.config.upstreams.get(upstream)?.asks ?? []
   if (need === undefined || !permitted.includes(kindOf(need))) return `This upstream may not ask for ${question.method}.`

@@ -3,7 +3,6 @@ import { errorFor } from '../../src/bridge/error.ts'
 import { resultFor } from '../../src/bridge/result.ts'
 import { Refusal } from '../../src/errors.ts'
 import type { Era } from '../../src/protocol/era.ts'
-import { isObject } from '../../src/protocol/message.ts'
 import type { Answer } from '../../src/upstreams/answer.ts'
 import type { Instance } from '../../src/upstreams/instance.ts'
 import { askOnStream } from './ask-client.ts'
@@ -13,6 +12,7 @@ import type { Gate } from './gate.ts'
 import { passOn } from './pass-on.ts'
 import { instanceOf, send } from './send.ts'
 import { withTaskIds } from './tasks.ts'
+import { withUrlsChecked } from './urls-first.ts'
 
 /** Sends a call to its instance and brings back the answer, carrying questions the other way meanwhile. */
 type Way = (gate: Gate, call: Call, instance: Instance) => Promise<Answer | Answered>
@@ -41,19 +41,12 @@ function relayTo (instance: Instance, gate: Gate, call: Call): Promise<Answered>
 function present (answer: Answer | Answered, instance: Instance, gate: Gate, call: Call): Answered {
   const { config, catalog } = gate
   if (!('resultType' in answer)) {
-    if (answer.kind === 'error') expectVisits(answer, instance, call)
-    return answer.kind === 'error' ? errorFor(answer, instance.era, call) : answer
+    return answer.kind === 'error' ? errorFor(withUrlsChecked(gate, call, instance, answer), instance.era, call) : answer
   }
   if (instance.era === 'modern' && answer.resultType === undefined) noteUntyped(gate, instance)
   if (answer.text.length > config.guards.maxResult) throw tooLarge(answer.text.length, config.guards.maxResult)
   if (call.arrival.endpoint === undefined) catalog.learn(call, instance.upstream, answer.text)
   return { kind: 'result', text: resultFor(withTaskIds(gate, call, instance.upstream, answer), instance.era, call.era, call.record, call.method, instance.tools.get(call.target?.name ?? '')?.['outputSchema']), toolError: answer.isError }
-}
-
-/** URLs that an error (-32042) sends the client to are questions like others: it hears when one is done. */
-function expectVisits ({ data }: Extract<Answered, { kind: 'error' }>, { upstream }: Instance, { session }: Call): void {
-  if (session === undefined || !isObject(data) || !Array.isArray(data['elicitations'])) return
-  for (const asked of data['elicitations'].filter(isObject)) session.expectVisit(upstream, asked['elicitationId'])
 }
 
 /** It is taken for complete; whoever runs the server is told once. */

@@ -5,7 +5,7 @@ import { isObject } from '../protocol/message.ts'
 type Failure = Extract<Answered, { kind: 'error' }>
 
 /** Codes that a revision does not have → what it says instead. */
-const urlRequired = -32042
+export const urlRequired = -32042
 const notFound = -32002
 
 /**

@@ -131,15 +131,43 @@ t.test('56: where a client lacks what a server needs of it, the server is told t
   t.pass('it was')
 })
 
+/** The fixture answers a call with the error that says which URLs have to be visited first. */
+async function sentTo (gateway: TestGateway, token: string, urls: readonly string[], { version = '2025-11-25', path = '/mcp/fixture', capabilities = { elicitation: { url: {} } } as object } = {}): Promise<unknown> {
+  const elicitations = urls.map((url, at) => ({ mode: 'url', message: `Link ${at}`, elicitationId: `e${at}`, url }))
+  const lines = [`{"jsonrpc":"2.0","id":$ID,"error":{"code":-32042,"message":"Visit it","data":${JSON.stringify({ elicitations, more: 'x' })}}}`]
+  const session = await openSession(gateway, token, version, path, capabilities)
+  return (await read(await gateway.post(path, token, tool(path === '/mcp' ? 'fixture__spout' : 'spout', { lines, silent: true }), session))).body.error
+}
+
 t.test('58: that a URL has to be visited first passes to 2025-11-25, and is a plain error before', async (t) => {
   const gateway = await startGateway(t)
   const token = await gateway.addUser('alice', ['user'])
-  const lines = ['{"jsonrpc":"2.0","id":$ID,"error":{"code":-32042,"message":"Visit it","data":{"elicitations":[{"mode":"url","message":"Link","elicitationId":"e","url":"https://example.com/"}]}}}']
-  const errorIn = async (version: string): Promise<unknown> => (await called(gateway, { token, session: await openSession(gateway, token, version) }, tool('spout', { lines, silent: true }))).body.error
-  t.match(await errorIn('2025-11-25'), { code: -32042, data: { elicitations: [{ url: 'https://example.com/' }] } })
-  const plain = await errorIn('2025-06-18')
+  t.match(await sentTo(gateway, token, ['https://example.com/']), { code: -32042, message: 'Visit it', data: { elicitations: [{ url: 'https://example.com/', message: 'Link 0', elicitationId: 'e0' }] } })
+  t.match(await sentTo(gateway, token, ['https://example.com/'], { path: '/mcp' }), { code: -32042, data: { elicitations: [{ message: '[fixture] Link 0' }] } }, 'the person reads who asks')
+  const plain = await sentTo(gateway, token, ['https://example.com/'], { version: '2025-06-18' })
   t.match(plain, { code: -32603, message: 'Visit it' })
   t.notMatch(JSON.stringify(plain), /elicitations/)
+  t.equal((await gateway.rows({ kind: 'ask', tool: 'spout' })).length, 2, 'each is on the record')
+})
+
+t.test('58, T40: URLs that no question may hold reach nobody, nor do any where the client or the operator does not want them', async (t) => {
+  const bad = ['javascript:alert(1)', 'file:///etc/passwd', 'https://user:secret@example.com/', 'http://example.com/']
+  const gateway = await startGateway(t)
+  const token = await gateway.addUser('alice', ['user'])
+  const some = await sentTo(gateway, token, [...bad, 'https://example.com/'])
+  t.match(some, { code: -32042 })
+  t.strictSame((some as { data: { elicitations: { url: string }[] } }).data.elicitations.map(({ url }) => url), ['https://example.com/'])
+  const none = [await sentTo(gateway, token, bad), await sentTo(gateway, token, ['https://example.com/'], { capabilities: {} })]
+  const folder = t.testdir()
+  const strict = await startGateway(t, { folder, yaml: { upstreams: { fixture: fixture({ shared: join(folder, 'shared'), asks: [] }) } } })
+  none.push(await sentTo(strict, await strict.addUser('alice', ['user']), ['https://example.com/']))
+  for (const error of none) {
+    t.match(error, { code: -32603, message: 'Visit it' })
+    t.notMatch(JSON.stringify(error), /elicitations|example|javascript/)
+  }
+  const asked = await gateway.rows({ kind: 'ask', tool: 'spout' })
+  t.equal(asked.filter(({ decision }) => decision === 'deny').length, 9)
+  t.equal(asked.filter(({ decision }) => decision === 'allow').length, 1)
 })
 
 t.test('64: a listen hears what it asked for and nothing else', async (t) => {

@@ -35,8 +35,8 @@ export async function read (response: Response): Promise<Wire> {
 }
 
 /** The header of a new session. */
-export async function openSession (gateway: TestGateway, token: string, version = '2025-11-25', path = '/mcp/fixture'): Promise<{ 'mcp-session-id': string }> {
-  const response = await gateway.post(path, token, rpc('initialize', { protocolVersion: version, capabilities: {}, clientInfo: { name: 'raw', version: '1' } }))
+export async function openSession (gateway: TestGateway, token: string, version = '2025-11-25', path = '/mcp/fixture', capabilities: object = {}): Promise<{ 'mcp-session-id': string }> {
+  const response = await gateway.post(path, token, rpc('initialize', { protocolVersion: version, capabilities, clientInfo: { name: 'raw', version: '1' } }))
   await response.text()
   return { 'mcp-session-id': response.headers.get('mcp-session-id') ?? '' }
 }
