@@ -13,7 +13,7 @@ import { createLogger } from '../log.ts'
 import { here } from './audit-payload.ts'
 import { mustOwn } from './must-own.ts'
 import { collect } from './options.ts'
-import { printable } from './printable.ts'
+import { printable } from '../printable.ts'
 import { sessionAction } from './session.ts'
 import type { CommandContext, CommandSession } from './session.ts'
 

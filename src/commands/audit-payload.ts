@@ -8,7 +8,7 @@ import { findUser } from '../identity/users.ts'
 import { PayloadKeys } from '../ledger/payload-keys.ts'
 import { forgetPayloads, readPayloads } from '../ledger/payloads.ts'
 import type { Actor } from '../ledger/on-record.ts'
-import { jsonOf, printable } from './printable.ts'
+import { jsonOf, printable } from '../printable.ts'
 import { sessionAction } from './session.ts'
 import type { CommandContext, CommandSession } from './session.ts'
 

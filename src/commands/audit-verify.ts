@@ -18,7 +18,7 @@ import { verifyLedger } from '../ledger/verify/verify.ts'
 import type { Config } from '../config/config.ts'
 import type { AuditCommand } from './audit.ts'
 import { readTime } from './options.ts'
-import { printable } from './printable.ts'
+import { printable } from '../printable.ts'
 
 type VerifyCommand = AuditCommand & { readonly database: Pick<Database, 'db' | 'url'>, readonly config: Pick<Config, 'data'> }
 

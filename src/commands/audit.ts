@@ -2,7 +2,7 @@ import type { Database } from '../../db/connect.ts'
 import { follow, markEnd, search, show } from '../ledger/query.ts'
 import type { Attempt, AttemptFilter, StoredEvent } from '../ledger/query.ts'
 import { readChoice, readTime } from './options.ts'
-import { jsonOf, printable } from './printable.ts'
+import { jsonOf, printable } from '../printable.ts'
 
 export interface AuditCommand {
   readonly database: Pick<Database, 'db'>

@@ -6,7 +6,7 @@ import { makeIndexes, missingIndexes, setWordIndex } from '../../db/ledger-index
 import { loadConfig } from '../config/config.ts'
 import { createLogger } from '../log.ts'
 import { mustOwn } from './must-own.ts'
-import { printable } from './printable.ts'
+import { printable } from '../printable.ts'
 import type { CommandContext } from './session.ts'
 
 /** `portcullis db …`: what the owner of the database does, so that the gateway need not be the owner. */

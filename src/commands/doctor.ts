@@ -12,7 +12,7 @@ import type { Asked } from './doctor/gateway.ts'
 import { checkChain, checkSpool } from './doctor/ledger.ts'
 import { checkPackages, checkRedis, checkSandboxes } from './doctor/machine.ts'
 import { tryUpstreams, upstreamsOf } from './doctor/upstreams.ts'
-import { printable } from './printable.ts'
+import { printable } from '../printable.ts'
 import type { CommandContext } from './session.ts'
 
 interface Options { readonly config?: string, readonly json: boolean, readonly allowUnsandboxed: boolean }

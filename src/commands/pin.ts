@@ -9,7 +9,7 @@ import { createLogger } from '../log.ts'
 import { openCells } from '../upstreams/cells.ts'
 import { packageEvents } from '../upstreams/events.ts'
 import { version } from '../version.ts'
-import { jsonOf } from './printable.ts'
+import { jsonOf } from '../printable.ts'
 import { sessionAction } from './session.ts'
 import type { CommandContext, CommandSession } from './session.ts'
 

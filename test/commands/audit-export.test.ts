@@ -71,7 +71,7 @@ t.test('each format says what happened, and what a caller chose cannot leave its
   const csv = await exported(database, { format: 'csv' })
   t.match(csv[0], /^time,record,kind,principal_id,principal,/)
   t.match(csv[1], /,a1,call,.*,"\{""path"":""\/data\/a, b""\}",/)
-  t.match(csv.slice(2).join('\n'), /,b1,refusal,id-of-bob,"'=cmd\|""x""\n=1,\\",/, 'no formula, and quotes around what would end a cell')
+  t.match(csv[2], /,b1,refusal,id-of-bob,"'=cmd\|""x""\\u\{000a\}=1,\\",/, 'no formula, quotes around what would end a cell, and nothing ends the line')
 
   const ocsf = (await exported(database, { format: 'ocsf' })).map(line => JSON.parse(line) as Record<string, unknown>)
   t.match(ocsf, [
@@ -85,6 +85,19 @@ t.test('each format says what happened, and what a caller chose cannot leave its
   t.match(cef[0], /^CEF:0\|Portcullis\|Portcullis\|[\d.]+\|call\|files\/read_file\|2\|rt=\d+ externalId=a1 /)
   t.ok(cef[1]?.includes('|github/=cmd\\|"x" =1,\\\\|6|'))
   t.ok(cef[1]?.includes('suser=\\=cmd|"x" \\=1,\\\\ act=deny'))
+})
+
+t.test('what a caller chose moves no cursor and turns no writing, in whatever format it is printed', async t => {
+  const { database, ledger } = await opened(t)
+  const name = 'echo\u001b[2J\u001b]0;x\u0007\u202eevil\u200b\r\u2028\u0085'
+  ledger.append({ ...refusal, target: name, principal: { id: 'i', name }, args: JSON.stringify({ name }), detail: { name } })
+  await ledger.close()
+  for (const format of ['ndjson', 'csv', 'ocsf', 'cef']) {
+    const lines = await exported(database, { format })
+    t.equal(lines.length, format === 'csv' ? 2 : 1, format)
+    t.notMatch(lines.join(''), /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u, format)
+  }
+  t.match(JSON.parse((await exported(database))[0] ?? ''), { tool: name, principal: name }, 'JSON says the same as before')
 })
 
 t.test('stats count calls, refusals and failures by what is asked for', async t => {
