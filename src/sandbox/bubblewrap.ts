@@ -11,6 +11,7 @@ import { openMount, openSocket } from './grants.ts'
 import type { OpenMount } from './grants.ts'
 import type { Host } from './host.ts'
 import { holdLeash, leashed } from './leash.ts'
+import { endOrphans } from './orphans.ts'
 import { planCell } from './plan.ts'
 import type { Plan } from './plan.ts'
 import type { Backend } from './proven.ts'
@@ -37,6 +38,7 @@ export function bubblewrapBackend (host: Host): Backend {
     spawn,
     test: async () => {
       tools = undefined
+      endOrphans()
       return await selfTest('bubblewrap', spawn)
     },
   }

@@ -13,7 +13,14 @@ export function leashed (argv: readonly string[], descriptor: number): string[] 
 
 /** For a shell that has more to do: a command that asks, and fails when no gateway answers. */
 export function answered (descriptor: number): string {
-  return `printf . >&${descriptor} && read -r go <&${descriptor} && [ "$go" = go ]`
+  return `printf . >&${descriptor} && ${listens}${descriptor} && [ "$go" = go ]`
+}
+
+const listens = 'read -r go <&'
+
+/** Whether this is the command line of a cell that has not begun, or of what builds and holds one. */
+export function isLeashed (commandLine: string): boolean {
+  return commandLine.includes(listens)
 }
 
 /** The gateway's end: answers as often as it is asked. A cell that dies before that is reported by its exit, not here. */

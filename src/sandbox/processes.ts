@@ -22,7 +22,27 @@ export function descendantsOf (pid: number): number[] {
 
 /** The processes of a process group, wherever they hang in the tree. */
 export function membersOf (group: number): number[] {
-  return list('/proc').filter((name) => /^\d+$/.test(name)).map(Number).filter((pid) => fieldsOf(pid)[2] === `${group}`)
+  return everyProcess().filter((pid) => fieldsOf(pid)[2] === `${group}`)
+}
+
+/** Every process that can be seen from here. */
+export function everyProcess (): number[] {
+  return list('/proc').filter((name) => /^\d+$/.test(name)).map(Number)
+}
+
+/** The parent of a process; 0 when it cannot be seen from here. */
+export function parentOf (pid: number): number {
+  return Number(fieldsOf(pid)[1] ?? 0)
+}
+
+/** The program and its arguments, each with a NUL behind it; empty when the process is gone. */
+export function commandLineOf (pid: number): string {
+  return read(`/proc/${pid}/cmdline`)
+}
+
+/** Whether it is process 1 of a namespace of processes that was made within ours. */
+export function isFirstOfNamespace (pid: number): boolean {
+  return /^NSpid:\t\d+(\t\d+)*\t1$/m.test(read(`/proc/${pid}/status`))
 }
 
 /** What these processes use now; those that are gone count nothing. */
