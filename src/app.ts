@@ -6,7 +6,7 @@ import type { Database } from '../db/connect.ts'
 import { watchDatabase } from '../db/watch.ts'
 import type { DatabaseWatch } from '../db/watch.ts'
 import { adminOnly } from '../plugins/admin-only.ts'
-import { sendError } from '../plugins/auth/errors.ts'
+import { sendError, sendUnroutable } from '../plugins/auth/errors.ts'
 import { admin } from '../plugins/admin/index.ts'
 import { auth } from '../plugins/auth/index.ts'
 import { errorPages } from '../plugins/error-pages.ts'
@@ -135,6 +135,7 @@ function createApp (config: Config, log: Log): FastifyInstance {
     keepAliveTimeout: 65_000,
     requestTimeout: 30_000,
     bodyLimit: config.server.maxBody,
+    frameworkErrors: sendUnroutable(config.server.publicUrl),
     routerOptions: { maxParamLength: 200 },
   })
   app.log = log as FastifyBaseLogger

@@ -30,7 +30,7 @@ const FASTIFY: Readonly<Record<string, RefusalCode>> = {
 }
 
 /** Answers every error of the scope as `{error, error_description, code, record?}`. No message holds anything that was sent. */
-export function sendError (publicUrl: string): (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => FastifyReply {
+export function sendError (publicUrl: string): (error: FastifyError | Refusal, request: FastifyRequest, reply: FastifyReply) => FastifyReply {
   return (error, request, reply) => {
     const refusal = asRefusal(error)
     const { record } = refusal.data
@@ -46,6 +46,14 @@ export function sendError (publicUrl: string): (error: FastifyError, request: Fa
   }
 }
 
+/** Answers what cannot be routed at all, a path that does not decode or is too long, as any address with nothing there. */
+export function sendUnroutable (publicUrl: string): (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => void {
+  const send = sendError(publicUrl)
+  return (cause, request, reply) => {
+    send(new Refusal('PORTCULLIS_NOT_FOUND', { message: 'There is nothing at this address: a part of it cannot be decoded, or is too long.', headers: { 'cache-control': 'no-store' }, cause }), request, reply)
+  }
+}
+
 /**
  * Something broke, which the log must tell. A 503 without a cause is the gateway holding people off as it should: a line
  * with a stack for each costs more than the answer, in the very moment when there are too many of them.
@@ -54,7 +62,7 @@ export function isFault (refusal: Refusal): boolean {
   return refusal.status >= 500 && (refusal.code === 'PORTCULLIS_INTERNAL' || refusal.cause !== undefined)
 }
 
-function asRefusal (error: FastifyError): Refusal {
+function asRefusal (error: FastifyError | Refusal): Refusal {
   if (error instanceof Refusal) return error
   if (error.validation !== undefined) return new Refusal('PORTCULLIS_INVALID_REQUEST', { message: describe(error.validation[0], PARTS[error.validationContext ?? 'body'] ?? 'request') })
   const isClientFault = error.statusCode !== undefined && error.statusCode < 500

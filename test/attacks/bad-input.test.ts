@@ -69,6 +69,21 @@ t.test('each kind of bad input gets its answer and its record, and the upstream 
   t.equal(gateway.calls().length, before, 'and no byte of any of it reached the upstream')
 })
 
+t.test('an address that cannot be decoded, or is too long, is one with nothing there', async (t) => {
+  const gateway = await startGateway(t)
+  const token = await gateway.addUser('alice', ['user'])
+  for (const path of ['/mcp/%ff', '/admin/api/users/%ff/disable', `/mcp/${'x'.repeat(3000)}`]) {
+    for (const asker of [token, undefined]) {
+      const response = await gateway.post(path, asker, rpc('ping'))
+      t.equal(response.status, 404, path.slice(0, 40))
+      t.match(response.headers.get('cache-control'), 'no-store')
+      const body = await response.text()
+      t.match(JSON.parse(body), { error: 'not_found', code: 'PORTCULLIS_NOT_FOUND', error_description: /cannot be decoded, or is too long/ })
+      t.ok(body.length < 300, 'the address is not repeated')
+    }
+  }
+})
+
 t.test('T31: an altered requestState is on record as refused, and the server that waits hears nothing', async (t) => {
   const gateway = await start(t)
   const token = await gateway.addUser('alice', ['user'])
