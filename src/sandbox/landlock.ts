@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chownSync, closeSync, mkdirSync, mkdtempSync, openSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { chownSync, closeSync, mkdirSync, mkdtempSync, openSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { shortcomings } from '../config/backend.ts'
@@ -19,6 +19,7 @@ import type { Backend } from './proven.ts'
 import { childrenOf, membersOf, usageOf } from './processes.ts'
 import { ranked } from './rank.ts'
 import { limitOptions } from './recipe.ts'
+import { removeTree } from './remove-tree.ts'
 import { SandboxError } from './sandbox-error.ts'
 import { seccompFilter } from './seccomp.ts'
 import { selfTest } from './self-test.ts'
@@ -154,7 +155,7 @@ function makeScratch (user: typeof nobody | undefined): Scratch {
       writeFileSync(path, content, { mode: 0o600 })
       give(path)
     },
-    remove: () => rmSync(folder, { recursive: true, force: true }),
+    remove: () => removeTree(folder),
   }
 }
 

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, mkdtempSync, realpathSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, realpathSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { shortcomings } from '../config/backend.ts'
@@ -13,6 +13,7 @@ import { planCell } from './plan.ts'
 import { descendantsOf, usageOf } from './processes.ts'
 import type { Backend } from './proven.ts'
 import { stoodBack } from './rank.ts'
+import { removeTree } from './remove-tree.ts'
 import { SandboxError } from './sandbox-error.ts'
 import { seatbeltConfig } from './seatbelt-options.ts'
 import { selfTest } from './self-test.ts'
@@ -62,10 +63,10 @@ async function spawnInSeatbelt (spec: CellSpec, runtime: Runtime, host: Host): P
     if (pid === undefined) throw new SandboxError('The sandbox was started without a process.')
     const hold = groupHold(pid, { terminate: () => { signalGroup(pid, 'SIGTERM') }, measure: () => usageOf([pid, ...descendantsOf(pid)]) })
     const cell = new ProcessCell({ pid, stdin, stdout, stderr }, child, hold, shortcomings.seatbelt)
-    cell.exited.then(() => rmSync(folder, { recursive: true, force: true }), () => {})
+    cell.exited.then(() => removeTree(folder), () => {})
     return cell
   } catch (error) {
-    rmSync(folder, { recursive: true, force: true })
+    removeTree(folder)
     throw error instanceof SandboxError ? error : new SandboxError(`The sandbox could not be started: ${error instanceof Error ? error.message : String(error)}.`, undefined, error)
   }
 }
