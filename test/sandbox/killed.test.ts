@@ -97,7 +97,7 @@ t.test('a gateway that starts ends a bwrap that waits for one that is dead, and 
   const mark = `${3600 + Math.random()}`
   const start = async (): Promise<void> => { t.match(await machineSandbox('bubblewrap').selfTest(), { ok: true }) }
   const cell = await machineSandbox('bubblewrap').spawn(specFor(['sh', '-c', 'echo up; cat']))
-  const built = spawn('bwrap', ['--unshare-user', '--unshare-pid', '--info-fd', '1', '--userns-block-fd', '0', '--ro-bind', '/', '/', '--', ...leashed(['sleep', mark], 3)], { stdio: ['pipe', 'ignore', 'inherit'] })
+  const built = spawn('/usr/bin/bwrap', ['--unshare-user', '--unshare-pid', '--info-fd', '1', '--userns-block-fd', '0', '--ro-bind', '/', '/', '--', ...leashed(['sleep', mark], 3)], { stdio: ['pipe', 'ignore', 'inherit'] })
   t.teardown(() => { cell.kill(); built.kill('SIGKILL'); for (const pid of processesWith(mark)) process.kill(pid, 'SIGKILL') })
   await once(cell.stdout, 'data')
   t.ok(await eventually(() => processesWith(mark).length === 2), 'one waits for the other, which waits for us')
