@@ -9,7 +9,7 @@ import { leashed } from '../../src/sandbox/leash.ts'
 import { childrenOf, descendantsOf, isFirstOfNamespace, parentOf } from '../../src/sandbox/processes.ts'
 import { adminPassword, fixtures, freePort, until } from '../support/gateway.ts'
 import { testDatabase } from '../support/postgres.ts'
-import { connectAdmin, ready, serve } from '../support/serve.ts'
+import { connectAdmin, loginAdmin, ready, serve } from '../support/serve.ts'
 import { eventually, machineSandbox, processesWith, specFor } from './cells.ts'
 
 const sessions = 8
@@ -24,15 +24,16 @@ t.test('T47: kill -9 of a gateway that serves many clients, with servers startin
   const gateway = serve(t, ['--config', join(folder, 'upstreams.yaml')], { PORT: `${port}`, METRICS_PORT: `${await freePort()}`, PORTCULLIS_DATA: join(folder, 'data'), PORTCULLIS_ADMIN_PASSWORD: adminPassword, DATABASE_URL: (await testDatabase(t)).url })
   await ready(url, gateway)
 
+  const token = await loginAdmin(url)
   const answered: number[] = []
   const load = async (path: string, turn: number): Promise<void> => {
-    const client = await connectAdmin(t, url, path)
+    const client = await connectAdmin(t, url, path, token)
     for (;;) {
       await client.callTool({ name: 'pid', arguments: {} })
       answered[turn] = (answered[turn] ?? 0) + 1
     }
   }
-  const newcomers = async (): Promise<void> => { for (;;) await (await connectAdmin(t, url, '/mcp/one')).callTool({ name: 'pid', arguments: {} }) }
+  const newcomers = async (): Promise<void> => { for (let turn = 0; turn < 30; turn++) await (await connectAdmin(t, url, '/mcp/one', token)).callTool({ name: 'pid', arguments: {} }) }
   const under = Promise.allSettled([newcomers(), ...Array.from({ length: sessions }, async (_, turn) => await load(turn % 2 === 0 ? '/mcp/one' : '/mcp/other', turn))])
   await until(() => answered.filter((calls) => calls > 2).length === sessions, 120_000)
   const before = descendantsOf(gateway.process.pid ?? 0).map((pid) => ({ pid, begun: begunAt(pid) }))

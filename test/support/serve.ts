@@ -54,10 +54,16 @@ export async function ready (url: string, { process: child, said }: Served): Pro
   }, 120_000)
 }
 
-/** A client of the administrator, whose password was given as `adminPassword`. */
-export async function connectAdmin (t: Test, url: string, path: string): Promise<Client> {
+/** The access token of a login of the administrator, whose password was given as `adminPassword`; ten a minute are let in. */
+export async function loginAdmin (url: string): Promise<string> {
   const login = await fetch(`${url}/auth/login`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ username: 'admin', password: adminPassword }) })
-  const { access_token: token } = await login.json() as { access_token: string }
+  if (!login.ok) throw new Error(`the administrator could not log in: ${await login.text()}`)
+  return (await login.json() as { access_token: string }).access_token
+}
+
+/** A client of the administrator, with a login of its own unless it is given a token. */
+export async function connectAdmin (t: Test, url: string, path: string, given?: string): Promise<Client> {
+  const token = given ?? await loginAdmin(url)
   const client = new Client({ name: 'test-client', version: '1.0.0' })
   await client.connect(new StreamableHTTPClientTransport(new URL(url + path), { requestInit: { headers: { authorization: `Bearer ${token}` } } }) as Transport)
   t.teardown(() => client.close().catch(() => {}))
