@@ -97,12 +97,20 @@ const needsOneText = /\\[AzZ]|\(\?[a-zA-Z]*-[a-zA-Z]*m/
 function createSet (rules: readonly Rule[]): RuleSet {
   const sources = rules.map(({ source }) => source)
   const combinable = rules.length > 0 && !sources.some((source) => needsOneText.test(source))
-  const all = sources.map((source) => `(?:${source})`).join('|')
   return {
     rules,
-    one: compileLinear(all),
-    any: combinable ? compileLinear(all, RE2JS.MULTILINE) : undefined,
+    one: combine(sources) ?? { test: (text) => rules.some(({ regex }) => regex.test(text)) },
+    any: combinable ? combine(sources, RE2JS.MULTILINE) : undefined,
     prefilter: combinable ? prefilterOf(sources) : undefined,
+  }
+}
+
+/** Undefined where patterns that are good by themselves make none together, as when two name a group alike. */
+function combine (sources: readonly string[], flags?: number): LinearPattern | undefined {
+  try {
+    return compileLinear(sources.map((source) => `(?:${source})`).join('|'), flags)
+  } catch {
+    return undefined
   }
 }
 

@@ -12,7 +12,7 @@ const metadata = '(?i)169\\.254\\.169\\.254|metadata\\.google\\.internal'
 
 const maxArguments = 1024 * 1024
 
-function guards (...rules: [name: string, pattern: string, tool?: string][]): Pick<GuardSpec, 'deny' | 'maxArguments'> {
+function guards (...rules: [name: string, pattern: string, tool?: string | undefined][]): Pick<GuardSpec, 'deny' | 'maxArguments'> {
   return { maxArguments, deny: rules.map(([name, pattern, tool], index) => ({ name, pattern, in: 'arguments', ...(tool === undefined ? {} : { tool }), line: index + 1 })) }
 }
 
@@ -92,6 +92,13 @@ t.test('a rule for one tool leaves the others alone', async (t) => {
   t.equal(check({ q: 'DROP TABLE x' }, 'files/query'), null)
   t.same(check({ q: 'evil' }, 'files/query'), { name: 'all' })
   t.same(check({ q: 'evil' }, 'no slash'), { name: 'all' })
+})
+
+t.test('rules that make no pattern together are asked one after the other', async (t) => {
+  for (const tool of [undefined, 'files/*']) {
+    const patterns = compilePatterns(guards(['one', '(?P<what>foo)', tool], ['other', '(?P<what>bar)'], ['open', '\\Qba(z']))
+    t.same(['a foo', 'a bar', 'a ba(z', 'nothing'].map((text) => patterns.check({ text }, 'files/read')?.name), ['one', 'other', 'open', undefined])
+  }
 })
 
 t.test('without rules everything passes', async (t) => {
