@@ -6,15 +6,18 @@ import { Refusal } from '../../src/errors.ts'
 type Done = (error: Error | null, body?: Buffer, late?: boolean) => void
 type Handler = (request: FastifyRequest, reply: FastifyReply) => void
 
+/** `bytes`: a body has no more. `together`: so many bodies are acted on in one turn of the event loop, the others in the next ones. */
+export interface Measure { readonly bytes: number, readonly together: number }
+
 /**
- * The last hook of a POST: reads its body, at most `limit` bytes, and hands it to the route's handler at once. Fastify's own
+ * The last hook of a POST: reads its body and hands it to the route's handler at once. Fastify's own
  * way from here to the handler (content types, parser, validation, their hooks) has nothing to do for one media type and
  * no schema, and costs more than the checks of a call do. What the handler throws is answered as everywhere else.
  * @param admit the hook that let the sender in. It is asked again when a body comes late: rights may have ended meanwhile,
  * and whoever holds back the last byte must not act on those of a minute ago
  */
-export function receive (limit: number, admit: onRequestHookHandler, handler: Handler): onRequestHookHandler {
-  const read = reader(limit)
+export function receive (measure: Measure, admit: onRequestHookHandler, handler: Handler): onRequestHookHandler {
+  const read = reader(measure)
   let known = 'application/json' // the last good one: nearly every request repeats it
   return (request, reply, done) => {
     const type = request.headers['content-type']
@@ -42,8 +45,8 @@ export function receive (limit: number, admit: onRequestHookHandler, handler: Ha
 }
 
 /** The same for whatever else has a body: it is read, and goes the way of Fastify. */
-export function readBody (limit: number): FastifyContentTypeParser {
-  const read = reader(limit)
+export function readBody (measure: Measure): FastifyContentTypeParser {
+  const read = reader(measure)
   return (request, _payload, done) => read(request.raw, done)
 }
 
@@ -61,8 +64,8 @@ interface Waiting { readonly message: IncomingMessage, readonly announced: numbe
  * then. What is done with them is done one behind the other, while the processor still knows the way from the last one:
  * at 16 calls at a time that saves a tenth of the CPU of each.
  */
-function reader (limit: number): (message: IncomingMessage, done: Done) => void {
-  let waiting: Waiting[] = []
+function reader ({ bytes: limit, together }: Measure): (message: IncomingMessage, done: Done) => void {
+  const waiting: Waiting[] = []
   return (message, done) => {
     const announced = Number(message.headers['content-length'])
     if (announced > limit) return done(tooLarge(limit))
@@ -70,8 +73,8 @@ function reader (limit: number): (message: IncomingMessage, done: Done) => void 
   }
 
   function readAll (): void {
-    const batch = waiting
-    waiting = []
+    const batch = waiting.splice(0, together)
+    if (waiting.length > 0) setImmediate(readAll)
     for (const one of batch) {
       try {
         readOne(one)

@@ -35,6 +35,12 @@ function pipeline (gate: Gate): readonly Step[] {
   ]
 }
 
+/**
+ * Where a record is safe as soon as it is written, an upstream begins with the first calls while the next ones are checked.
+ * Where it takes a sync or a commit, the more calls share one the better.
+ */
+const QUICK_GROUP = 8
+
 /** The /mcp scope: who does not pass `authenticate` does not get a body parsed. `origin` guards the whole app. */
 export function mcp (app: FastifyInstance, { gate, identity }: { gate: Gate, identity: Identity }, done: () => void): void {
   // Declared so that all requests have one shape; null, so that reading it before authentication is an error.
@@ -45,7 +51,8 @@ export function mcp (app: FastifyInstance, { gate, identity }: { gate: Gate, ide
   app.setErrorHandler(onError(gate))
   app.removeAllContentTypeParsers()
   const { maxBody } = gate.config.server
-  app.addContentTypeParser('application/json', readBody(maxBody))
+  const measure = { bytes: maxBody, together: gate.config.audit.durability === 'os' ? QUICK_GROUP : Infinity }
+  app.addContentTypeParser('application/json', readBody(measure))
 
   const steps = pipeline(gate)
   const onPost = post(gate, steps)
@@ -53,14 +60,14 @@ export function mcp (app: FastifyInstance, { gate, identity }: { gate: Gate, ide
   const onOpen = open(gate)
   const onClose = close(gate)
   for (const url of ['/mcp', '/mcp/:upstream']) {
-    app.post(url, { bodyLimit: maxBody, onRequest: receive(maxBody, admit, onPost) }, onPost)
+    app.post(url, { bodyLimit: maxBody, onRequest: receive(measure, admit, onPost) }, onPost)
     app.get(url, { exposeHeadRoute: false }, onOpen)
     app.delete(url, onClose)
     app.route({ method: ['PUT', 'PATCH', 'HEAD', 'OPTIONS'], url, handler: () => { throw new Refusal('PORTCULLIS_METHOD_NOT_ALLOWED', { headers: { allow: 'GET, POST, DELETE' } }) } })
   }
   for (const url of ['/sse', '/sse/:upstream']) {
     app.get(url, { exposeHeadRoute: false }, old.open)
-    app.post(url, { bodyLimit: maxBody, onRequest: receive(maxBody, admit, old.message) }, old.message)
+    app.post(url, { bodyLimit: maxBody, onRequest: receive(measure, admit, old.message) }, old.message)
   }
   done()
 }

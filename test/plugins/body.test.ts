@@ -19,7 +19,7 @@ t.test('a message whose client left while its token was looked up ends with an e
   app.addHook('onRequest', async ({ headers, raw }) => {
     if (headers['x-leaves'] !== undefined) await new Promise(resolve => raw.once('close', resolve)) // events.once would listen for its error too
   })
-  app.post('/', { onRequest: receive(100, (_request, _reply, done) => done(), echo) }, echo)
+  app.post('/', { onRequest: receive({ bytes: 100, together: Infinity }, (_request, _reply, done) => done(), echo) }, echo)
   await app.listen({ host: '127.0.0.1', port: 0 })
   const { port } = app.server.address() as AddressInfo
 
@@ -30,4 +30,28 @@ t.test('a message whose client left while its token was looked up ends with an e
   t.strictSame(await Promise.all(answers.map(async answer => await answer.text())), ['{"a":1}', '', '{"b":2}'])
   await app.close()
   t.strictSame(errors.toSorted(), ['ECONNRESET', 'PORTCULLIS_BODY_TOO_LARGE'])
+})
+
+t.test('messages that come at once are acted on some at a time, in their order', async t => {
+  const app = fastify()
+  t.teardown(async () => await app.close())
+  const turns: number[] = []
+  let inThisTurn = 0
+  const count = (request: FastifyRequest, reply: FastifyReply): void => {
+    if (inThisTurn++ === 0) process.nextTick(() => { turns.push(inThisTurn); inThisTurn = 0 })
+    void reply.send(request.body)
+  }
+  app.post('/', { onRequest: receive({ bytes: 100, together: 3 }, (_request, _reply, done) => done(), count) }, count)
+  await app.listen({ host: '127.0.0.1', port: 0 })
+
+  const socket = connect((app.server.address() as AddressInfo).port, '127.0.0.1')
+  t.teardown(() => socket.destroy())
+  socket.setEncoding('utf8').write(Array.from({ length: 8 }, (_, n) => `POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 7\r\n\r\n{"n":${n}}`).join(''))
+  let answers = ''
+  for await (const text of socket) {
+    answers += String(text)
+    if (answers.includes('{"n":7}')) break
+  }
+  t.strictSame(answers.match(/\{"n":\d\}/g), Array.from({ length: 8 }, (_, n) => `{"n":${n}}`))
+  t.strictSame(turns, [3, 3, 2])
 })
