@@ -58,33 +58,39 @@ async function spawnLandlocked (spec: CellSpec, tools: LandlockTools, host: Host
   try {
     const plan = planCell(spec, host)
     for (const mount of plan.mounts) closeSync(openMount(mount, user).handle)
-    scratch.write('environment', shellAssignments({ ...plan.environment, HOME: scratch.home, TMPDIR: scratch.tmp }))
-    scratch.write('filter', seccompFilter(filteredMachine(), { alone: true }))
-    const command = (leash: number): string[] => commandLine(spec, plan, scratch, tools, user, leash)
-    return await start(spec, command, spec.cwd === undefined ? scratch.home : plan.cwd, scratch, watchdog)
+    scratch.writeFilter(seccompFilter(filteredMachine(), { alone: true }))
+    const command = (talks: Talks): string[] => commandLine(spec, plan, scratch, tools, user, talks)
+    const environment = shellAssignments({ ...plan.environment, HOME: scratch.home, TMPDIR: scratch.tmp })
+    return await start(spec, command, environment, spec.cwd === undefined ? scratch.home : plan.cwd, scratch, watchdog)
   } catch (error) {
     scratch.remove()
     throw error
   }
 }
 
+/** The descriptors by which a cell is spoken to before its program begins, each of one digit, since sh redirects no other. */
+interface Talks { readonly leash: number, readonly environment: number }
+
 /**
  * Ends the whole group, and removes what was made for it, when there is no gateway: told by the kernel, or because nobody
  * answers before the program begins, or after it has ended, which it may have because its stdin was closed by the same death.
  * It is the first of the group and not confined itself; the program has its stdin, so that closing it is noticed.
  */
-const watch = (leash: number): string => `folder=$1; shift; trap "/bin/rm -rf \\"$folder\\"; kill -KILL 0" TERM HUP PIPE
+const watch = ({ leash, environment }: Talks): string => `folder=$1; shift; trap "/bin/rm -rf \\"$folder\\"; kill -KILL 0" TERM HUP PIPE
 ${answered(leash)} || kill -TERM $$
-exec 9<&0 </dev/null; "$@" <&9 9<&- ${leash}>&- & exec 9<&-; wait $!; code=$?
+exec 9<&0 </dev/null; "$@" <&9 9<&- ${leash}>&- & exec 9<&- ${environment}<&-; wait $!; code=$?
 ${answered(leash)} || kill -TERM $$
 exit $code`
 
-/** Gives the program its environment, inside: in that of the programs before it, it would act outside, and in their arguments everybody could read it. */
-const dress = 'set -a; . "$1"; shift; exec "$@"'
+/**
+ * Gives the program its environment, inside: in that of the programs before it, it would act outside, in their arguments
+ * everybody could read it, and in a file it would outlive a gateway that is killed.
+ */
+const dress = ({ environment }: Talks): string => `set -a; eval "$(/bin/cat <&${environment})"; exec "$@" ${environment}<&-`
 
-function commandLine (spec: CellSpec, plan: Plan, scratch: Scratch, tools: LandlockTools, user: typeof nobody | undefined, leash: number): string[] {
+function commandLine (spec: CellSpec, plan: Plan, scratch: Scratch, tools: LandlockTools, user: typeof nobody | undefined, talks: Talks): string[] {
   const options = landlockOptions({
-    system: [scratch.environment, ...systemParts().map(({ path }) => path), ...harmlessEtc, ...harmlessProc].flatMap(placeOf),
+    system: [...systemParts().map(({ path }) => path), ...harmlessEtc, ...harmlessProc].flatMap(placeOf),
     mounts: plan.mounts.flatMap((mount) => placeOf(mount.source).map((place) => ({ ...mount, ...place }))),
     scratch: [scratch.home, scratch.tmp],
     filter: scratch.filter,
@@ -92,17 +98,17 @@ function commandLine (spec: CellSpec, plan: Plan, scratch: Scratch, tools: Landl
   })
   // the kernel counts processes for each user of the host, and that user has others
   const limits = limitOptions(spec.sandbox, plan).filter((option) => !option.startsWith('--nproc='))
-  const program = ['/usr/bin/env', '-i', '/bin/sh', '-c', dress, 'sh', scratch.environment, tools.prlimit, ...limits, '--', ...plan.argv]
+  const program = ['/usr/bin/env', '-i', '/bin/sh', '-c', dress(talks), 'sh', tools.prlimit, ...limits, '--', ...plan.argv]
   const confined = [tools.setpriv, ...options, '--', ...program]
-  return [tools.setpriv, '--pdeathsig', 'TERM', '--', '/bin/sh', '-c', watch(leash), 'sh', scratch.folder, ...ranked(confined, spec.sandbox.nice, tools)]
+  return [tools.setpriv, '--pdeathsig', 'TERM', '--', '/bin/sh', '-c', watch(talks), 'sh', scratch.folder, ...ranked(confined, spec.sandbox.nice, tools)]
 }
 
 const harmlessProc = ['/proc/meminfo', '/proc/cpuinfo', '/proc/stat', '/proc/version']
 
-async function start (spec: CellSpec, command: (leash: number) => readonly string[], cwd: string, scratch: Scratch, watchdog: Watchdog): Promise<Cell> {
+async function start (spec: CellSpec, command: (talks: Talks) => readonly string[], environment: string, cwd: string, scratch: Scratch, watchdog: Watchdog): Promise<Cell> {
   const wiring = new Wiring()
-  const leash = wiring.talk()
-  const [file, ...args] = command(leash)
+  const talks = { leash: wiring.talk(), environment: wiring.data(environment) }
+  const [file, ...args] = command(talks)
   if (file === undefined) throw new SandboxError('There is nothing to execute.')
   const nothing = openSync('/dev/null', 'r+')
   try {
@@ -110,7 +116,8 @@ async function start (spec: CellSpec, command: (leash: number) => readonly strin
     await once(child, 'spawn')
     const { stdin, stdout, stderr, stdio, pid } = child
     if (stdin === null || stdout === null || stderr === null || pid === undefined) throw new SandboxError('The sandbox was started without pipes.')
-    holdLeash(wiring.stream(stdio, leash))
+    holdLeash(wiring.stream(stdio, talks.leash))
+    wiring.feed(stdio)
     const cell = new ProcessCell({ pid, stdin, stdout, stderr }, child, groupHold(pid, {
       terminate: () => { for (const program of childrenOf(pid)) terminate(program) },
       measure: () => usageOf(membersOf(pid).filter((member) => member !== pid)),
@@ -130,10 +137,9 @@ interface Scratch {
   readonly folder: string
   readonly home: string
   readonly tmp: string
-  /** Files that the cell cannot write. */
+  /** A file that the cell cannot write. */
   readonly filter: string
-  readonly environment: string
-  write (file: 'filter' | 'environment', content: string | Buffer): void
+  writeFilter (content: Buffer): void
   remove (): void
 }
 
@@ -141,7 +147,7 @@ interface Scratch {
 function makeScratch (user: typeof nobody | undefined): Scratch {
   const folder = mkdtempSync(join(tmpdir(), 'portcullis-cell-'))
   const give = (path: string): void => { if (user !== undefined) chownSync(path, user.uid, user.gid) }
-  const [home, tmp, filter, environment] = ['home', 'tmp', 'filter', 'environment'].map((name) => join(folder, name)) as [string, string, string, string]
+  const [home, tmp, filter] = ['home', 'tmp', 'filter'].map((name) => join(folder, name)) as [string, string, string]
   for (const path of [home, tmp]) mkdirSync(path, { mode: 0o700 })
   for (const path of [folder, home, tmp]) give(path)
   return {
@@ -149,11 +155,9 @@ function makeScratch (user: typeof nobody | undefined): Scratch {
     home,
     tmp,
     filter,
-    environment,
-    write: (file, content) => {
-      const path = join(folder, file)
-      writeFileSync(path, content, { mode: 0o600 })
-      give(path)
+    writeFilter: (content) => {
+      writeFileSync(filter, content, { mode: 0o600 })
+      give(filter)
     },
     remove: () => removeTree(folder),
   }

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -27,6 +27,14 @@ function standIn (t: { testdir (): string }, script: string): string {
   const path = join(t.testdir(), 'setpriv')
   writeFileSync(path, `#!/bin/sh\n${script}\n`, { mode: 0o755 })
   return path
+}
+
+/** Every file that lies in the folder of a cell. */
+function filesOfCells (): string[] {
+  return readdirSync(tmpdir()).filter((name) => name.startsWith('portcullis-cell-')).flatMap((name) => {
+    const folder = join(tmpdir(), name)
+    return readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isFile()).map((entry) => join(folder, entry.name))
+  })
 }
 
 const helpOfNew = 'if [ "$1" = --help ]; then echo "--landlock-access --landlock-rule --seccomp-filter --pdeathsig"; exit; fi'
@@ -105,7 +113,7 @@ t.test('a real cell under Landlock', async (t) => {
     t.same(got.filter((name) => !named.includes(name ?? '')), [])
   })
 
-  await t.test('its environment is what the config names, acts inside only, and is in no command line', async (t) => {
+  await t.test('its environment is what the config names, acts inside only, and is in no command line and no file', async (t) => {
     const { stdout, stderr } = await run(real, specFor(['sh', '-c', 'env'], { env: { LD_DEBUG: 'libs', TOKEN: "it's $HOME" }, sandbox: { mode } })) // the loader names each program it starts
     t.same(stdout.trim().split('\n').map((line) => line.split('=')[0]).sort(), ['HOME', 'LANG', 'LD_DEBUG', 'LOGNAME', 'PATH', 'PWD', 'TMPDIR', 'TOKEN', 'USER'])
     t.match(stdout, /^TOKEN=it's \$HOME$/m)
@@ -113,6 +121,8 @@ t.test('a real cell under Landlock', async (t) => {
     const secret = `secret-${Math.random()}`
     const cell = await real.spawn(specFor(['sleep', '60'], { env: { TOKEN: secret }, sandbox: { mode } }))
     t.same(processesWith(secret), [])
+    t.not(filesOfCells().length, 0)
+    t.same(filesOfCells().filter((file) => readFileSync(file, 'utf8').includes(secret)), [])
     await cell.stop(0)
   })
 
