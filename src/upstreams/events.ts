@@ -5,6 +5,7 @@ import { scriptsOf } from '../packages/pin.ts'
 import type { PackageEvents } from './cells.ts'
 import { recordEgress } from './egress-records.ts'
 import type { Instance } from './instance.ts'
+import type { Cut } from './offer.ts'
 import type { SupervisorEvents } from './starter.ts'
 
 export interface EventTargets {
@@ -48,8 +49,8 @@ export function supervisorEvents ({ log, ledger, metrics, onNotification, onStar
       metrics.dropped(upstream, reason)
       log.debug({ upstream, reason }, 'message from upstream dropped')
     },
-    cut (upstream, owner, list, items) {
-      log.warn({ upstream, owner, list, items }, 'the list of the upstream is too long: what comes after these items is not offered')
+    cut (upstream, owner, list, items, why) {
+      log.warn({ upstream, owner, list, items }, cuts[why])
     },
     egress: recordEgress({ log, ledger, metrics }),
     isWatched,
@@ -79,6 +80,11 @@ export function packageEvents ({ log, ledger, metrics }: Pick<EventTargets, 'log
       ledger.append({ kind: 'upstream', record: ledger.newRecord(), upstream, outcome: 'ok', detail: { event: 'unpinned', digest: null, reason: why, reaches } })
     },
   }
+}
+
+const cuts: Readonly<Record<Cut, string>> = {
+  long: 'the list of the upstream is too long: what comes after these items is not offered',
+  deep: 'some of what the upstream lists is nested too deeply: only the other items are offered',
 }
 
 /** The owner in records of an installation: no user's. */

@@ -14,6 +14,7 @@ import { introductionOf } from './introduction.ts'
 import type { Introduction, Item } from './introduction.ts'
 import { Listening } from './listening.ts'
 import { Offer } from './offer.ts'
+import type { OfferOptions } from './offer.ts'
 import { unreachable } from './remote/remote.ts'
 import { Turns } from './turns.ts'
 
@@ -37,8 +38,8 @@ export interface InstanceOptions {
   /** What the server may ask of clients, whether it is known to ask, and who wants to know that it does. */
   readonly asks: { readonly kinds: readonly AskKind[], known (): boolean, learn (): void }
   readonly hooks: ChannelHooks
-  /** A list of it is too long to be kept whole, see Offer. */
-  onCut (list: ListMethod, items: number): void
+  /** Not all of a list is kept, see Offer. */
+  readonly onCut: OfferOptions['cut']
 }
 
 /**

@@ -13,14 +13,19 @@ export interface OfferOptions {
   readonly capabilities: () => Item
   /** One request of the gateway's own. @returns its result, not read yet */
   readonly ask: (method: ListMethod, params: string) => Promise<Json>
-  /** A list is longer than any that is kept: so many items of it were. Said once for each list. */
-  readonly cut: (method: ListMethod, items: number) => void
+  /** Not all of a list is kept, but so many items of it. Said once for each list. */
+  readonly cut: (method: ListMethod, items: number, why: Cut) => void
 }
+
+/** Why something that a server lists is not offered: the list is too long, or it is nested too deeply. */
+export type Cut = 'long' | 'deep'
 
 /** What is kept of one list: a server may not fill the gateway's memory with what it offers. The length is of all pages. */
 const maxPages = 100
 const maxItems = 10_000
 const maxLength = 16 * 1024 * 1024
+/** No schema is nested like that, and what is written and read level by level would run out of stack. */
+const maxLevels = 256
 /** Tools may be looked up again at most this often when a caller names one that is not in the list. */
 const relistMs = 5_000
 
@@ -137,14 +142,26 @@ export class Offer {
       if (Array.isArray(given)) items = items.concat(given.filter(isObject))
       if (items.length > maxItems) break
       cursor = result['nextCursor']
-      if (cursor === undefined || cursor === null) return items
+      if (cursor === undefined || cursor === null) return this.#withoutDeep(method, items)
     }
-    return this.#cutOff(method, items.slice(0, maxItems))
-  }
-
-  #cutOff (method: ListMethod, kept: readonly Item[]): readonly Item[] {
-    if (!this.#cut.has(method)) this.#options.cut(method, kept.length)
-    this.#cut.add(method)
+    const kept = this.#withoutDeep(method, items.slice(0, maxItems))
+    this.#say(method, kept.length, 'long')
     return kept
   }
+
+  #withoutDeep (method: ListMethod, items: readonly Item[]): readonly Item[] {
+    const kept = items.filter((item) => !isDeeper(item, maxLevels))
+    if (kept.length < items.length) this.#say(method, kept.length, 'deep')
+    return kept
+  }
+
+  #say (method: ListMethod, items: number, why: Cut): void {
+    if (!this.#cut.has(method)) this.#options.cut(method, items, why)
+    this.#cut.add(method)
+  }
+}
+
+function isDeeper (value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  return levels === 0 || Object.values(value).some((member) => isDeeper(member, levels - 1))
 }

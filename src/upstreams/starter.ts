@@ -7,6 +7,7 @@ import type { CellHooks, Cells } from './cells.ts'
 import type { RecordEgress } from './egress-records.ts'
 import { Instance, WrongEra } from './instance.ts'
 import type { Room } from './room.ts'
+import type { Cut } from './offer.ts'
 import { backOff, guestOf, other, unavailable, vacate } from './seat.ts'
 import type { Owner, Seat } from './seat.ts'
 import type { StderrLevel } from './stderr.ts'
@@ -20,8 +21,8 @@ export interface SupervisorEvents {
   failed (upstream: string, owner: string, reason: string): void
   noise (upstream: string, line: Buffer): void
   dropped (upstream: string, reason: string): void
-  /** A list is longer than what is kept of one. */
-  cut (upstream: string, owner: string, list: string, items: number): void
+  /** Of a list only so many items are kept. */
+  cut (upstream: string, owner: string, list: string, items: number, why: Cut): void
   stderr (upstream: string, owner: string, line: string, level: StderrLevel): void
   readonly egress: RecordEgress
   /** Somebody waits for its news, so it is in use although nobody calls. */
@@ -154,7 +155,7 @@ export class Starter {
       timeoutMs: spec.timeouts.call,
       isRemote: spec.remote !== undefined,
       asks: { kinds: spec.asks, known: () => this.#asking.has(spec.name), learn: () => this.#asking.add(spec.name) },
-      onCut: (list, items) => this.#events.cut(spec.name, seat.owner, list, items),
+      onCut: (...cut) => this.#events.cut(spec.name, seat.owner, ...cut),
       hooks: {
         notification: (method, params) => this.#events.notification(instance, method, params),
         noise: (line) => this.#events.noise(spec.name, line),

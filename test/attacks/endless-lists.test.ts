@@ -26,6 +26,15 @@ t.test('T35: a list without an end is cut at ten thousand items', async (t) => {
   t.match(await client.callTool({ name: 'tool-10000', arguments: {} }).catch(String), /Unknown tool/, 'what was cut off is not there')
 })
 
+t.test('T35: a tool that is nested a hundred thousand levels deep is not offered; its server and the others are served', async (t) => {
+  const gateway = await startWith(t, { LEVELS: '100000' })
+  await serves(t, gateway, 'tool-0')
+  t.equal(await offered(gateway), 1)
+  const client = await gateway.client('/mcp', await gateway.addUser('bob', ['admin']))
+  t.notOk((await client.listTools()).tools.some(({ name }) => name.includes('deep')))
+  t.match(gateway.log(), /some of what the upstream lists is nested too deeply/)
+})
+
 /** A gateway with one upstream whose list never ends, and one that is well. */
 async function startWith (t: Test, env: Record<string, string>): Promise<TestGateway> {
   const folder = t.testdir()
