@@ -188,6 +188,7 @@ export class Starter {
     const leave = await this.#parts.room.enter(guestOf(seat), seat.spec.timeouts.start)
     try {
       if (this.#parts.isClosing()) throw new Refusal('PORTCULLIS_SHUTTING_DOWN')
+      if (seat.ended) throw endedMeanwhile()
       const cell = await this.#parts.spawn(seat.spec, owner.user, hooks)
       void cell.exited.then(leave)
       return cell

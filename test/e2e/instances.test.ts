@@ -76,6 +76,20 @@ t.test('while all are at work, who comes waits for the first that ends', async (
   t.match(await slow, { content: [{ text: 'slept 1500' }] })
 })
 
+t.test('T18: nothing is started for a user who was disabled while they waited in line', async (t) => {
+  const gateway = await gatewayWith(t, { instances: { total: 1 } })
+  const alice = await gateway.client('/mcp/fixture', await gateway.addUser('alice', ['user']))
+  const token = await gateway.addUser('bob', ['user'])
+  const slow = alice.callTool({ name: 'sleep', arguments: { ms: 2500 } })
+  await until(() => gateway.calls().some(({ params }) => params?.['name'] === 'sleep'))
+  const bob = gateway.client('/mcp/fixture', token).catch(String)
+  await until(async () => (await (await fetch(gateway.metricsUrl)).text()).includes('portcullis_instances{upstream="fixture",state="starting"} 1'))
+  await gateway.disableUser('bob')
+  t.match(await slow, { content: [{ text: 'slept 2500' }] })
+  t.type(await bob, 'string')
+  t.equal(gateway.calls().filter(({ method }) => method === 'initialize').length, 1)
+})
+
 t.test('T18: disabling a user ends their instances at once, in the middle of a call', async (t) => {
   const gateway = await gatewayWith(t, {})
   const alice = await gateway.client('/mcp/fixture', await gateway.addUser('alice', ['user']))
