@@ -2,6 +2,7 @@ import { Command } from 'commander'
 
 import type { Target } from '../call.ts'
 import { loadConfig } from '../config/config.ts'
+import { didYouMean } from '../config/nearest.ts'
 import type { RoleSpec } from '../config/config.ts'
 import { findUser } from '../identity/users.ts'
 import { replay, unlimited } from '../ledger/replay.ts'
@@ -27,8 +28,8 @@ export function explainCommand (context: CommandContext): Command {
     .option('--json', 'for scripts')
     .addOption(configOption())
     .action(sessionAction(context, async (session, { policy, ...options }: ExplainOptions & { policy?: string }, ...[user, target]: (string | undefined)[]) => {
-      const { roles } = policy === undefined ? session.config : loadConfig(env, { file: policy, allowUnsandboxed: true })
-      const command = { ...session, roles }
+      const { roles, upstreams } = policy === undefined ? session.config : loadConfig(env, { file: policy, allowUnsandboxed: true })
+      const command = { ...session, roles, upstreams }
       if (options.replay !== undefined) return await explainReplay(command, options.replay, options)
       if (user === undefined || target === undefined) throw new Error('Say whom and what: portcullis explain USER UPSTREAM/NAME, or portcullis explain --replay 7d --policy FILE.')
       return await explainCall(command, user, target, options)
@@ -36,6 +37,9 @@ export function explainCommand (context: CommandContext): Command {
 }
 
 export type ExplainSession = Pick<CommandSession, 'database' | 'out'> & { readonly roles: ReadonlyMap<string, RoleSpec> }
+
+/** The same, and which upstreams there are. */
+export type ExplainCallSession = ExplainSession & { readonly upstreams: ReadonlyMap<string, unknown> }
 
 export interface ExplainOptions {
   readonly args?: string | undefined
@@ -45,16 +49,19 @@ export interface ExplainOptions {
 }
 
 /** `explain USER TARGET`: the decision, and every rule on the way to it. Returns the exit code: 1 when it is a no. */
-export async function explainCall ({ database, roles, out }: ExplainSession, name: string, target: string, { args, kind, json }: ExplainOptions = {}): Promise<number> {
+export async function explainCall ({ database, roles, upstreams, out }: ExplainCallSession, name: string, target: string, { args, kind, json }: ExplainOptions = {}): Promise<number> {
   const user = await findUser(database.db, name)
   const slash = target.indexOf('/')
   if (slash < 1) throw new Error(`${JSON.stringify(target)} is not like files/read_file: an upstream, a slash, and a name.`)
   const asked: Target = { kind: readChoice('--kind', kind, ['tool', 'prompt', 'resource']) as Target['kind'] | undefined ?? 'tool', upstream: target.slice(0, slash), name: target.slice(slash + 1) }
   const policy = compilePolicy(roles)
   const { decision, steps } = args === undefined ? policy.explain(unlimited(user), asked) : policy.explain(unlimited(user), asked, readArgs(args))
-  if (json === true) out(`${jsonOf({ user: user.name, target, ...decision, steps })}\n`)
+  const depends = args === undefined && decision.allowed && policy.depends(unlimited(user), asked)
+  const unknown = !upstreams.has(asked.upstream)
+  if (json === true) out(`${jsonOf({ user: user.name, target, ...decision, depends, unknown, steps })}\n`)
   else {
-    out(`${user.name} ${decision.allowed ? 'may' : 'may not'} use ${printable(target)}: ${decision.rule}\n`)
+    out(`${user.name} ${decision.allowed ? 'may' : 'may not'} use ${printable(target)}${depends ? ' with some arguments, which --args tells' : ''}: ${decision.rule}\n`)
+    if (unknown) out(`There is no upstream ${printable(JSON.stringify(asked.upstream))}${didYouMean(asked.upstream, upstreams.keys()) || '.'}\n`)
     if (steps.length > 0) out(table(['', 'RULE', 'LINE', 'WHY'], steps.map(({ rule, effect, applies, line, reason }) => [applies ? effect : '–', rule, String(line ?? ''), reason])))
   }
   return decision.allowed ? 0 : 1

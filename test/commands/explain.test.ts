@@ -58,11 +58,15 @@ t.test('explain names the rule, its line, and why the others did not count', asy
   const roles = draft(t, '  user:\n    allow: [{ tool: fixture/echo, where: args.text == "x" }]\n    deny: [fixture/secret]\n')
   const explained = async (target: string, options: ExplainOptions = {}): Promise<{ text: string, code: number }> => {
     let text = ''
-    return { code: await explainCall({ database: gateway.database, roles, out: chunk => { text += chunk } }, 'alice', target, options), text }
+    return { code: await explainCall({ database: gateway.database, roles, upstreams: new Map([['fixture', {}]]), out: chunk => { text += chunk } }, 'alice', target, options), text }
   }
   t.match(await explained('fixture/echo', { args: '{"text":"x"}' }), { code: 0, text: /^alice may use fixture\/echo: user:0 [^]*allow +user:0 .* 4 +the condition is true/ })
   t.match(await explained('fixture/echo', { args: '{"text":"z"}' }), { code: 1, text: /^alice may not use fixture\/echo: default[^]*the condition is false/ })
   t.match(await explained('fixture/secret', { json: true }), { code: 1, text: /"allowed":false/ })
+  t.match(await explained('fixture/echo'), { code: 0, text: /^alice may use fixture\/echo with some arguments, which --args tells: user:0 / })
+  t.notMatch((await explained('fixture/secret')).text, /with some arguments/, 'nothing helps where it is denied')
+  t.match(await explained('fixtrue/echo'), { code: 1, text: /\nThere is no upstream "fixtrue" – did you mean "fixture"\?\n/ })
+  t.notMatch((await explained('fixture/echo')).text, /no upstream/)
   await t.rejects(explained('echo'), /is not like files\/read_file/)
   await t.rejects(explained('fixture/echo', { args: '{' }), /--args is not JSON/)
 })
