@@ -4,7 +4,7 @@ import { createSegment } from './segment.ts'
 import type { Chain, Segment } from './segment.ts'
 
 /** The system calls that fail on a bad disk; a test replaces them. */
-export type Io = Pick<typeof fs, 'writeSync' | 'fdatasync'>
+export type Io = Pick<typeof fs, 'writeSync' | 'fdatasync' | 'fsyncSync'>
 
 export interface SegmentFileOptions {
   readonly directory: string
@@ -40,7 +40,14 @@ export class SegmentFile {
     this.#durable = durable
     this.#io = io
     this.#end = segment.start
-    if (durable) syncDirectory(directory)
+    try {
+      if (durable) syncDirectory(directory, io)
+    } catch (error) {
+      // Tried again until the disk is well: neither the descriptors nor the files of these tries may pile up.
+      fs.closeSync(descriptor)
+      fs.rmSync(segment.path, { force: true })
+      throw error
+    }
   }
 
   /** Where the next group goes. */
@@ -109,10 +116,10 @@ export class SegmentFile {
 }
 
 /** The new name itself has to survive a power cut. */
-function syncDirectory (directory: string): void {
+function syncDirectory (directory: string, io: Io): void {
   const descriptor = fs.openSync(directory, 'r')
   try {
-    fs.fsyncSync(descriptor)
+    io.fsyncSync(descriptor)
   } finally {
     fs.closeSync(descriptor)
   }

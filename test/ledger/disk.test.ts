@@ -13,6 +13,7 @@ import { encode } from '../../src/ledger/entry.ts'
 import { genesisOf, hashesOf } from '../../src/ledger/hash-chain.ts'
 import type { Ledger } from '../../src/ledger/ledger.ts'
 import { createSegment } from '../../src/ledger/segment.ts'
+import { SegmentFile } from '../../src/ledger/segment-file.ts'
 import type { Io } from '../../src/ledger/segment-file.ts'
 import { audit, durable, intent, outcome, temporaryDirectory, testLedger, written } from '../support/ledger.ts'
 import { testDatabase } from '../support/postgres.ts'
@@ -60,7 +61,7 @@ function limitedWrites (): { io: Io, free: () => void } {
     if (most <= 0) throw Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' })
     return fs.writeSync(descriptor, buffer, offset, most, position)
   }
-  return { io: { writeSync: writeSync as Io['writeSync'], fdatasync: fs.fdatasync }, free: () => { room = Infinity } }
+  return { io: { writeSync: writeSync as Io['writeSync'], fdatasync: fs.fdatasync, fsyncSync: fs.fsyncSync }, free: () => { room = Infinity } }
 }
 
 t.test('a full disk refuses calls, loses nothing that was acknowledged, and recovers by itself', async t => {
@@ -121,6 +122,21 @@ t.test('a process that dies after its only segment made room has its chain close
   t.strictSame(rows.map(({ kind }) => kind), ['call', 'recovered'])
 })
 
+t.test('a segment whose name does not reach the device leaves neither a descriptor nor a file, however often it is tried', async t => {
+  const directory = temporaryDirectory(t)
+  const fsyncSync = (): void => { throw Object.assign(new Error('EIO: i/o error, fsync'), { code: 'EIO' }) }
+  const nextDescriptor = (): number => {
+    const descriptor = fs.openSync(directory, 'r')
+    fs.closeSync(descriptor)
+    return descriptor
+  }
+  const before = nextDescriptor()
+  const chain = { id: randomUUID(), node: 'here', openedAt: new Date() }
+  for (let tries = 0; tries < 10; tries++) t.throws(() => new SegmentFile({ directory, chain, first: 1, durable: true, io: { ...fs, fsyncSync } }), { code: 'EIO' })
+  t.equal(nextDescriptor(), before)
+  t.strictSame(fs.readdirSync(directory), [])
+})
+
 /** A call that is tried under a new number until it is taken. */
 async function insist (ledger: Ledger, n: number): Promise<string> {
   for (let attempt = 0; attempt < 500; attempt++) {
@@ -144,7 +160,7 @@ function failingSync (): { io: Io, fail: (times: number) => void, syncs: () => n
     if (failures-- > 0) setImmediate(() => done(Object.assign(new Error('EIO: i/o error, fdatasync'), { code: 'EIO' })))
     else fs.fdatasync(descriptor, done)
   }
-  return { io: { writeSync: fs.writeSync, fdatasync: fdatasync as Io['fdatasync'] }, fail: (times) => { failures = times }, syncs: () => syncs }
+  return { io: { writeSync: fs.writeSync, fdatasync: fdatasync as Io['fdatasync'], fsyncSync: fs.fsyncSync }, fail: (times) => { failures = times }, syncs: () => syncs }
 }
 
 t.test('an fsync that fails once costs the segment, not the call: the records are written again to a new one', async t => {

@@ -19,7 +19,7 @@ const pass = async (ledger: Ledger): Promise<void> => await promisify((done: (er
 const gapFiles = (directory: string): string[] => readdirSync(join(directory, 'ledger')).filter(name => name.endsWith('.gap'))
 
 /** Writes of segments fail while `full` is true. */
-function failingDisk (): { io: { writeSync: typeof fs.writeSync, fdatasync: typeof fs.fdatasync }, full: boolean } {
+function failingDisk (): { io: Pick<typeof fs, 'writeSync' | 'fdatasync' | 'fsyncSync'>, full: boolean } {
   const disk = {
     full: false,
     io: {
@@ -28,6 +28,7 @@ function failingDisk (): { io: { writeSync: typeof fs.writeSync, fdatasync: type
         return fs.writeSync(...args)
       }) as typeof fs.writeSync,
       fdatasync: fs.fdatasync,
+      fsyncSync: fs.fsyncSync,
     },
   }
   return disk

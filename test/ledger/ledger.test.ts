@@ -315,7 +315,8 @@ t.test('durability os: records go to the file with the turn, and close as surely
   const database = await testDatabase(t)
   const data = temporaryDirectory(t)
   let syncs = 0
-  const io = { writeSync: (await import('node:fs')).writeSync, fdatasync: () => { syncs++ } }
+  const { writeSync, fsyncSync } = await import('node:fs')
+  const io = { writeSync, fsyncSync, fdatasync: () => { syncs++ } }
   const ledger = testLedger(t, database, data, { audit: { ...audit, durability: 'os' }, io: io as never })
   const record = ledger.newRecord()
   ledger.append(intent(record))
