@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteShorthandOptions } from 'fastify'
 import type Provider from 'oidc-provider'
 
+import { refuseEncoded } from '../../src/content-coding.ts'
 import { Refusal } from '../../src/errors.ts'
 import { SCOPE } from '../../src/identity/challenge.ts'
 import { ROUTES } from './facts.ts'
@@ -28,6 +29,7 @@ export async function mount (app: FastifyInstance, { provider, publicUrl, regist
   app.removeAllContentTypeParsers()
   for (const type of ['*', 'application/json', 'application/x-www-form-urlencoded']) app.addContentTypeParser(type, (_request, _body, done) => done(null))
   app.addHook('onRequest', async (request) => {
+    refuseEncoded(request.headers['content-encoding'])
     if (Number(request.headers['content-length'] ?? 0) > MOST_BYTES || (request.method === 'POST' && request.headers['transfer-encoding'] !== undefined)) throw new Refusal('PORTCULLIS_BODY_TOO_LARGE', { message: `The body must say its length and be at most ${MOST_BYTES} bytes.` })
     return await Promise.resolve()
   })
