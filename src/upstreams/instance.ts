@@ -14,7 +14,7 @@ import { introductionOf } from './introduction.ts'
 import type { Introduction, Item } from './introduction.ts'
 import { Listening } from './listening.ts'
 import { Offer } from './offer.ts'
-import { unreachable } from './remote/remote.ts'
+import { unreachable } from './remote/response.ts'
 import { Turns } from './turns.ts'
 
 /** The server does not speak the era it was opened in; the other era may work. */
