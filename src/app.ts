@@ -33,6 +33,7 @@ import { Parking } from './bridge/parking.ts'
 import type { Config } from './config/config.ts'
 import { Refusal } from './errors.ts'
 import { createCaptures } from './ledger/capture.ts'
+import { caughtUp } from './ledger/caught-up.ts'
 import { openSecrets } from './config/secrets.ts'
 import { createGuards } from './guard/guards.ts'
 import { openMasterKey } from './identity/master-key.ts'
@@ -140,12 +141,6 @@ function createApp (config: Config, log: Log): FastifyInstance {
   })
   app.log = log as FastifyBaseLogger
   return app
-}
-
-/** Counters are restored from the database, so what an earlier process left in its spool has to be there first. */
-async function caughtUp (ledger: Ledger, log: Log): Promise<void> {
-  const late = new Promise<'late'>((resolve) => { setTimeout(resolve, 10_000, 'late').unref() })
-  if (await Promise.race([ledger.caughtUp, late]) === 'late') log.warn('records of an earlier process are still on their way to the database; limits may count too little')
 }
 
 /** In this order: nothing new comes in, streams say goodbye, calls in flight finish, then everything closes. */

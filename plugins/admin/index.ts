@@ -1,6 +1,7 @@
 import { Ajv } from 'ajv'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 
+import { refuseEncoded } from '../../src/content-coding.ts'
 import { Refusal } from '../../src/errors.ts'
 import type { Administration } from '../../src/identity/administration.ts'
 import type { Identity } from '../../src/identity/identity.ts'
@@ -35,6 +36,10 @@ export async function admin (app: FastifyInstance, { identity, administration }:
   })
   const admit = administrator(identity)
   app.addHook('preParsing', admit)
+  app.addHook('preParsing', ({ headers }, _reply, _payload, next) => {
+    refuseEncoded(headers['content-encoding'])
+    next()
+  })
   app.addHook('preHandler', admit)
   const counted = app.createRateLimit({ max: PER_MINUTE, timeWindow: 60_000, keyGenerator: ({ administrator: { id } }: FastifyRequest) => `admin ${id}` })
   app.addHook('preHandler', async (request) => {

@@ -3,6 +3,7 @@ import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { Refusal } from '../../src/errors.ts'
 import type { RefusalCode } from '../../src/errors.ts'
 import { challenge } from '../../src/identity/challenge.ts'
+import { sentenceOf } from './sentence.ts'
 
 /** Our code → the `error` that OAuth clients know (RFC 6749 section 5.2, RFC 6750); what isn't here is invalid_request. */
 const NAMES: Partial<Record<RefusalCode, string>> = {
@@ -64,24 +65,10 @@ export function isFault (refusal: Refusal): boolean {
 
 function asRefusal (error: FastifyError | Refusal): Refusal {
   if (error instanceof Refusal) return error
-  if (error.validation !== undefined) return new Refusal('PORTCULLIS_INVALID_REQUEST', { message: describe(error.validation[0], PARTS[error.validationContext ?? 'body'] ?? 'request') })
+  if (error.validation !== undefined) return new Refusal('PORTCULLIS_INVALID_REQUEST', { message: sentenceOf(error.validation[0], error.validationContext) })
   const isClientFault = error.statusCode !== undefined && error.statusCode < 500
   return new Refusal(FASTIFY[error.code] ?? (isClientFault ? 'PORTCULLIS_INVALID_REQUEST' : 'PORTCULLIS_INTERNAL'), {
     ...(isClientFault && FASTIFY[error.code] === undefined && { message: 'The request cannot be read: send a JSON object with content-type application/json.' }),
     cause: error,
   })
-}
-
-/** Where Fastify found it → words. */
-const PARTS: Readonly<Record<string, string>> = { body: 'body', querystring: 'query' }
-
-type Fault = NonNullable<FastifyError['validation']>[number]
-
-/** One sentence: which member, what it should be. Names of unknown members are cut, since somebody may have put a secret there. */
-function describe (fault: Fault | undefined, part: string): string {
-  const member = fault?.instancePath?.slice(1).replaceAll('/', '.') ?? ''
-  const subject = member === '' ? `The ${part}` : `"${member}" in the ${part}`
-  if (fault?.keyword === 'additionalProperties') return `${subject} has a member that is not known here: ${JSON.stringify(String(fault.params.additionalProperty).slice(0, 24))}.`
-  if (fault?.keyword === 'required') return `${subject} needs the member "${String(fault.params.missingProperty)}".`
-  return `${subject} ${fault?.message ?? 'is not valid'}.`
 }

@@ -1,6 +1,7 @@
 import { Ajv } from 'ajv'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, preParsingHookHandler } from 'fastify'
 
+import { refuseEncoded } from '../../src/content-coding.ts'
 import { Refusal } from '../../src/errors.ts'
 import type { Audit } from '../../src/identity/audit.ts'
 import type { Identity } from '../../src/identity/identity.ts'
@@ -23,7 +24,10 @@ export async function auth (app: FastifyInstance, options: AuthOptions): Promise
   if (!app.hasDecorator('rateLimit')) throw new Error('register @fastify/rate-limit (global: false) before the /auth scope')
   app.setErrorHandler(sendError(options.config.server.publicUrl))
   app.removeContentTypeParser('text/plain')
-  app.addHook('onRoute', (route) => { route.bodyLimit ??= MOST_BYTES })
+  app.addHook('onRoute', (route) => {
+    route.bodyLimit ??= MOST_BYTES
+    route.preParsing = [route.preParsing ?? [], uncompressed].flat() // behind the hook that lets the caller in
+  })
   app.addHook('onRequest', (_request, reply, next) => {
     reply.raw.setHeader('cache-control', 'no-store')
     next()
@@ -35,6 +39,11 @@ export async function auth (app: FastifyInstance, options: AuthOptions): Promise
   tokens(app, options)
   grants(app, options)
   app.all('/auth/*', () => { throw new Refusal('PORTCULLIS_NOT_FOUND', { message: ADDRESSES }) })
+}
+
+const uncompressed: preParsingHookHandler = ({ headers }, _reply, _payload, next) => {
+  refuseEncoded(headers['content-encoding'])
+  next()
 }
 
 const ADDRESSES = 'There is nothing at this address. There are POST /auth/login, /auth/refresh, /auth/logout, /auth/password, GET and POST /auth/tokens, DELETE /auth/tokens/<id>, GET /auth/grants, and DELETE /auth/grants/<id>.'

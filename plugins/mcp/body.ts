@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import type { FastifyContentTypeParser, FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify'
+import { refuseEncoded } from '../../src/content-coding.ts'
 import { Refusal } from '../../src/errors.ts'
 
 /** `late`: it was not there yet when its head was read. */
@@ -23,6 +24,7 @@ export function receive (measure: Measure, admit: onRequestHookHandler, handler:
     const type = request.headers['content-type']
     if (type === undefined || (type !== known && !isJson(type))) throw new Refusal('PORTCULLIS_UNSUPPORTED_MEDIA_TYPE')
     known = type
+    refuseEncoded(request.headers['content-encoding'])
     read(request.raw, (error, body, late) => {
       if (error !== null) return done(error)
       request.body = body

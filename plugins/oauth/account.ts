@@ -7,9 +7,10 @@ import type { Identity } from '../../src/identity/identity.ts'
 import { openAccountCookie, readCookie } from './account-cookie.ts'
 import { accountPage, lifetimesFor } from './account-page.ts'
 import { loginCookie } from './facts.ts'
-import { answerIn, buttons } from './federated.ts'
+import { buttons } from './federated.ts'
 import { LOGINS } from './interaction.ts'
 import type { AccountPage, Pages } from './pages.ts'
+import { queryOf } from './query.ts'
 
 export interface AccountOptions {
   readonly identity: Pick<Identity, 'accounts' | 'federation' | 'deriveKey' | 'listGrants' | 'revokeGrant' | 'listTokens' | 'createToken' | 'revokeToken'>
@@ -51,7 +52,7 @@ export function account (app: FastifyInstance, { identity, pages, reachedBy, pub
 
   app.get('/account/federated/:provider', { exposeHeadRoute: false }, async (request: Form, reply) => {
     try {
-      const { id } = await federation.complete(request.params.provider, answerIn(request), { browser: browserOf(request), source: request.ip })
+      const { id } = await federation.complete(request.params.provider, queryOf(request), { browser: browserOf(request), source: request.ip })
       cookie.write(reply, await accounts.enter(id))
       return await reply.redirect('/account', 303)
     } catch (error) {

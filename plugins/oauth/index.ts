@@ -25,6 +25,7 @@ import { openProvider } from './provider.ts'
 import type { ProviderOptions } from './provider.ts'
 import { revokeAccessTokens } from './revoke.ts'
 import { showFailures } from './failures.ts'
+import { wayBack } from './way-back.ts'
 
 export interface OAuthOptions extends Pick<InteractionOptions, 'reachable' | 'audit'> {
   readonly identity: Pick<Identity, 'claims' | 'onKeyChange'> & ProviderOptions['identity'] & InteractionOptions['identity'] & AccountOptions['identity']
@@ -85,6 +86,7 @@ export async function oauth (app: FastifyInstance, { identity, database: { db },
     interaction(scope, { provider: current, db, identity, audit, pages, publicUrl, reachable })
     await Promise.resolve()
   })
+  wayBack(app)
 
   async function reachedBy (userId: string): Promise<readonly UpstreamSpec[]> {
     const user = await reach(async () => await findById(db, userId))

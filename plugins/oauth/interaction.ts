@@ -14,9 +14,10 @@ import type { Identity } from '../../src/identity/identity.ts'
 import { reach } from '../../src/identity/store.ts'
 import { consentPage, describeClient } from './consent.ts'
 import { ROUTES } from './facts.ts'
-import { answerIn, buttons } from './federated.ts'
+import { buttons } from './federated.ts'
 import { grantOf } from './grant.ts'
 import type { Pages } from './pages.ts'
+import { queryOf } from './query.ts'
 
 export interface InteractionOptions {
   readonly provider: () => Provider
@@ -69,7 +70,7 @@ export function interaction (app: FastifyInstance, options: InteractionOptions):
   app.get<{ Params: Params }>('/interaction/:uid/federated/:provider', { exposeHeadRoute: false }, async (request, reply) => {
     const details = await detailsOf(request, reply)
     try {
-      const { id } = await federation.complete(request.params.provider, answerIn(request), { browser: `interaction ${details.uid}`, source: request.ip })
+      const { id } = await federation.complete(request.params.provider, queryOf(request), { browser: `interaction ${details.uid}`, source: request.ip })
       return await finish(request, reply, { login: { accountId: id } })
     } catch (error) {
       return await showAgain(error, reply, details)

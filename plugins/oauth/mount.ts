@@ -1,9 +1,11 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteShorthandOptions } from 'fastify'
 import type Provider from 'oidc-provider'
 
+import { refuseEncoded } from '../../src/content-coding.ts'
 import { Refusal } from '../../src/errors.ts'
 import { SCOPE } from '../../src/identity/challenge.ts'
 import { ROUTES } from './facts.ts'
+import { pathOf, queryOf } from './query.ts'
 
 export interface MountOptions {
   /** The provider of this moment. */
@@ -28,6 +30,7 @@ export async function mount (app: FastifyInstance, { provider, publicUrl, regist
   app.removeAllContentTypeParsers()
   for (const type of ['*', 'application/json', 'application/x-www-form-urlencoded']) app.addContentTypeParser(type, (_request, _body, done) => done(null))
   app.addHook('onRequest', async (request) => {
+    refuseEncoded(request.headers['content-encoding'])
     if (Number(request.headers['content-length'] ?? 0) > MOST_BYTES || (request.method === 'POST' && request.headers['transfer-encoding'] !== undefined)) throw new Refusal('PORTCULLIS_BODY_TOO_LARGE', { message: `The body must say its length and be at most ${MOST_BYTES} bytes.` })
     return await Promise.resolve()
   })
@@ -43,7 +46,7 @@ export async function mount (app: FastifyInstance, { provider, publicUrl, regist
   }
   const limited = limit(PER_MINUTE, 60_000)
   app.get(ROUTES.authorization, { ...limited, exposeHeadRoute: false }, (request, reply) => {
-    request.raw.url = withScope(request.raw.url ?? '')
+    request.raw.url = withScope(request)
     hand(request, reply)
   })
   for (const url of [`${ROUTES.authorization}/:uid`, ROUTES.code_verification, `${ROUTES.code_verification}/:uid`]) app.get(url, { ...limited, exposeHeadRoute: false }, hand)
@@ -87,12 +90,12 @@ function discovery (app: FastifyInstance, hand: (request: FastifyRequest, reply:
 }
 
 /** A request that names no scope means the only one there is; oidc-provider would refuse it at the end. */
-function withScope (url: string): string {
-  const [path = '', query = ''] = url.split('?', 2)
-  const given = new URLSearchParams(query)
+function withScope (request: FastifyRequest): string {
+  const { url = '' } = request.raw
+  const given = queryOf(request)
   if ((given.get('scope') ?? '') !== '') return url
   given.set('scope', SCOPE)
-  return `${path}?${given.toString()}`
+  return `${pathOf(url)}?${given.toString()}`
 }
 
 /** Origins that are not allowed were refused before; the others may send what they ask for. */

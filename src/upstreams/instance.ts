@@ -1,30 +1,24 @@
 import { Refusal } from '../errors.ts'
-import { legacyVersions, modernVersions } from '../protocol/era.ts'
 import type { Era, LogLevel } from '../protocol/era.ts'
 import type { ListMethod } from '../protocol/methods.ts'
 import type { Json } from '../protocol/spliced.ts'
-import { offered } from '../protocol/capabilities.ts'
 import type { AskKind } from '../protocol/capabilities.ts'
 import type { Cell } from '../sandbox/cell.ts'
 import type { Answer } from './answer.ts'
 import { Channel } from './channel.ts'
 import type { ChannelHooks, Sink } from './channel.ts'
-import { clientInfo, ownEnvelope, subscriptionOf, withoutSubscription } from './envelope.ts'
+import { ownEnvelope, subscriptionOf, withoutSubscription } from './envelope.ts'
+import { greet, WrongEra } from './handshake.ts'
 import { introductionOf } from './introduction.ts'
 import type { Introduction, Item } from './introduction.ts'
 import { Listening } from './listening.ts'
 import { Offer } from './offer.ts'
 import type { OfferOptions } from './offer.ts'
-import { unreachable } from './remote/remote.ts'
+import { unreachable } from './remote/response.ts'
 import { Turns } from './turns.ts'
-
-/** The server does not speak the era it was opened in; the other era may work. */
-export class WrongEra extends Error {}
 
 /** A stream that is listened to has no deadline. */
 const foreverMs = 2 ** 50
-/** A server that has not answered server/discover by then is taken for one that does not know it. */
-const probeMs = 10_000
 
 export interface InstanceOptions {
   readonly upstream: string
@@ -147,8 +141,8 @@ export class Instance {
    * @throws WrongEra when the server refuses the handshake, Refusal when it dies or stays silent
    */
   async introduce (timeoutMs: number): Promise<void> {
-    const result = this.era === 'legacy' ? await this.#initialize(timeoutMs) : await this.#discover(timeoutMs)
-    this.introduction = introductionOf(this.upstream, result)
+    const ask = async (method: string, params: string, ms: number): Promise<Json> => await this.#ask(method, params, ms, true)
+    this.introduction = introductionOf(this.upstream, await greet[this.era]({ mayAsk: this.#mayAsk, isRemote: this.#isRemote, ask }, timeoutMs))
     if (this.era === 'legacy') this.#channel.notify('notifications/initialized')
     await this.#offer.begin()
     if (this.era === 'modern') {
@@ -220,22 +214,6 @@ export class Instance {
     this.turns?.close()
   }
 
-  async #initialize (timeoutMs: number): Promise<Item> {
-    const params = JSON.stringify({ protocolVersion: legacyVersions[0], capabilities: offered(this.#mayAsk), clientInfo })
-    return read(await this.#ask('initialize', params, timeoutMs, true))
-  }
-
-  async #discover (timeoutMs: number): Promise<Item> {
-    const result = await this.#ask('server/discover', JSON.stringify({ _meta: ownEnvelope }), Math.min(timeoutMs, probeMs), true).then(read, (error: unknown) => {
-      if (this.#isRemote && error instanceof Refusal && error.code === 'PORTCULLIS_UPSTREAM_FAILED') throw error
-      // Some servers exit on what they do not know, others keep silent: both may be of the other era.
-      throw error instanceof WrongEra ? error : new WrongEra('server/discover was not answered', { cause: error })
-    })
-    const versions = result['supportedVersions']
-    if (!Array.isArray(versions) || !versions.includes(modernVersions[0])) throw new WrongEra('server/discover names no version this gateway speaks')
-    return result
-  }
-
   #ask (method: string, params: string, timeoutMs: number, handshake: boolean): Promise<Json> {
     return new Promise((resolve, reject) => {
       this.#channel.request(method, () => params, {
@@ -248,10 +226,6 @@ export class Instance {
       }, timeoutMs)
     })
   }
-}
-
-function read (text: Json): Item {
-  return JSON.parse(String(text)) as Item
 }
 
 function gone (): Refusal {

@@ -2,7 +2,7 @@ import { isObject } from '../protocol/message.ts'
 import type { Params } from '../protocol/message.ts'
 import type { Answer } from './answer.ts'
 import type { Sink } from './channel.ts'
-import { unreachable } from './remote/remote.ts'
+import { unreachable } from './remote/response.ts'
 
 /** How a listening reaches its server. */
 export interface Line {

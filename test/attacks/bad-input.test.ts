@@ -1,6 +1,8 @@
+import { brotliCompressSync, gzipSync } from 'node:zlib'
+
 import t from 'tap'
 import { answers, round, start } from '../support/asking.ts'
-import { startGateway } from '../support/gateway.ts'
+import { adminPassword, startGateway } from '../support/gateway.ts'
 import { envelope, modern, modernTool, openSession, read, rpc, tool } from '../support/wire.ts'
 import type { Wire } from '../support/wire.ts'
 
@@ -48,6 +50,9 @@ t.test('each kind of bad input gets its answer and its record, and the upstream 
     ['a cursor that was made up', rpc('tools/list', { cursor: 'made-up' }), session, 200, -32602, 'PORTCULLIS_INVALID_PARAMS', '/mcp'],
     ['a batch where there are none', [tool('echo', { text: 'x' })], session, 400, -32600, 'PORTCULLIS_INVALID_REQUEST'],
     ['a body that is not JSON by its type', text, { ...session, 'content-type': 'text/plain' }, 415, -32600, 'PORTCULLIS_UNSUPPORTED_MEDIA_TYPE'],
+    ['a compressed body', gzipSync(text), { ...session, 'content-encoding': 'gzip' }, 415, -32600, 'PORTCULLIS_UNSUPPORTED_MEDIA_TYPE'],
+    ['a compressed body, 2026-07-28', brotliCompressSync(JSON.stringify(modernEcho)), { ...modernEchoHeaders, 'content-encoding': 'br' }, 415, -32600, 'PORTCULLIS_UNSUPPORTED_MEDIA_TYPE'],
+    ['a body that only says that it is compressed', text, { ...session, 'content-encoding': 'zstd' }, 415, -32600, 'PORTCULLIS_UNSUPPORTED_MEDIA_TYPE'],
     ['an answer that cannot be accepted', text, { ...session, accept: 'text/html' }, 406, -32600, 'PORTCULLIS_NOT_ACCEPTABLE'],
   ]
   const records = new Map<string, readonly [name: string, ours: string]>()
@@ -67,6 +72,38 @@ t.test('each kind of bad input gets its answer and its record, and the upstream 
   const rows = new Map((await gateway.rows()).map((row) => [row['record'], row]))
   for (const [record, [name, ours]] of records) t.match(rows.get(record), { outcome: 'refused', code: ours }, `${name}: on record`)
   t.equal(gateway.calls().length, before, 'and no byte of any of it reached the upstream')
+})
+
+t.test('a compressed body is refused everywhere with what to do, by who is let in, and nothing comes of it', async (t) => {
+  const gateway = await startGateway(t)
+  const token = await gateway.login()
+  const session = await openSession(gateway, token)
+  const doors: readonly (readonly [path: string, body: object | string, headers?: Record<string, string>])[] = [
+    ['/mcp/fixture', tool('echo', { text: 'x' }), session],
+    ['/sse', rpc('ping')],
+    ['/auth/login', { username: 'admin', password: adminPassword }],
+    ['/auth/tokens', { name: 'made by a compressed body' }],
+    ['/auth/logout', {}],
+    ['/admin/api/users', { name: 'made-by-a-compressed-body' }],
+    ['/oauth/register', { client_name: 'made by a compressed body', redirect_uris: ['http://127.0.0.1/callback'] }],
+    ['/oauth/token', 'grant_type=client_credentials&client_id=x&client_secret=x', { 'content-type': 'application/x-www-form-urlencoded' }],
+  ]
+  for (const [path, body, headers] of doors) {
+    const packed = gzipSync(typeof body === 'string' ? body : JSON.stringify(body))
+    const answer = await gateway.post(path, token, packed, { ...headers, 'content-encoding': 'gzip' })
+    t.equal(answer.status, 415, path)
+    t.equal(answer.headers.get('accept-encoding'), 'identity', path)
+    const said = await answer.text()
+    t.match(said, 'PORTCULLIS_UNSUPPORTED_MEDIA_TYPE', path)
+    t.match(said, 'Send it uncompressed and without that header.', path)
+  }
+  for (const path of ['/mcp/fixture', '/auth/tokens', '/admin/api/users']) {
+    t.equal((await gateway.post(path, undefined, gzipSync('{}'), { 'content-encoding': 'gzip' })).status, 401, `${path}: a stranger is asked who they are first`)
+  }
+  t.same(gateway.calls().filter(({ method }) => method === 'tools/call'), [], 'the upstream got nothing')
+  t.notMatch(JSON.stringify(await gateway.rows()), /made.by.a.compressed.body/)
+  t.equal((await gateway.rows({ code: 'PORTCULLIS_UNSUPPORTED_MEDIA_TYPE' })).length, 2, 'what was no call is on record as a refusal')
+  t.equal((await gateway.post('/mcp/fixture', token, tool('echo', { text: 'x' }), { ...session, 'content-encoding': 'identity' })).status, 200, 'identity is no compression')
 })
 
 t.test('an address that cannot be decoded, or is too long, is one with nothing there', async (t) => {

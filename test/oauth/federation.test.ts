@@ -97,7 +97,7 @@ t.test('a person logs in at their company (40)', async (t) => {
 })
 
 t.test('at the login of the company (40)', async (t) => {
-  const { company, gateway, flow, tokens, toProvider, browser } = await open(t)
+  const { company, gateway, flow, tokens, toProvider, answerOf, browser } = await open(t)
   const seen = (): number => gateway.calls().length
 
   await t.test('nobody becomes a user of the same name', async (t) => {
@@ -105,6 +105,13 @@ t.test('at the login of the company (40)', async (t) => {
     const { access_token: token } = await tokens()
     t.equal(await roleOf(gateway, token), 'user')
     t.match((await gateway.rows({ kind: 'login' })).at(-1), { principal: 'Admin-acme' })
+  })
+
+  await t.test('an answer that holds question marks is read to its end', async (t) => {
+    const visitor = browser()
+    const answer = await answerOf(await toProvider(visitor), visitor)
+    const page = await visitor.open(answer.replace('?', '?session_state=what?now?&'))
+    t.match(page, { status: 200, html: /Let .*<.h1>/ }, 'they are logged in, and asked whether to let the program in')
   })
 
   await t.test('somebody without a group that has a role is refused, and not made a user', async (t) => {

@@ -58,6 +58,17 @@ t.test('what clients find before they log in', async (t) => {
     t.equal(await flow.status(tokens.access_token), 200)
   })
 
+  await t.test('a query that holds question marks is read to its end', async (t) => {
+    const flow = openFlow(gateway)
+    const client = await flow.clientId()
+    for (const scope of [null, 'mcp']) {
+      const address = flow.authorizationUrl(client, { state: null, scope }).replace('?', '?state=what?now?&')
+      const back = await letIn(openBrowser(url), address, 'admin', adminPassword)
+      t.equal(back.searchParams.get('state'), 'what?now?', `scope ${scope}`)
+      t.ok(back.searchParams.get('code'))
+    }
+  })
+
   await t.test('registrations as real clients send them are taken (12)', async (t) => {
     const flow = openFlow(gateway)
     const bodies: Record<string, Record<string, unknown>> = {

@@ -42,7 +42,7 @@ t.test('the admin API', async (t) => {
     const cases: [string, string, unknown, number, RegExp][] = [
       ['POST', '/users', {}, 400, /needs the member "name"/], ['POST', '/users', { name: 'x', admin: true }, 400, /not known here: "admin"/], ['POST', '/users', { name: 'BO' }, 400, /already a user named/],
       ['POST', '/users', { name: 'x', roles: ['root'] }, 400, /no role "root".*admin, user/], ['POST', '/users', { name: 'x', password: 'password12345' }, 400, /often used/], ['POST', '/users', { name: '../x' }, 400, /A user name is/],
-      ['PUT', '/users/nobody/roles', { roles: [] }, 404, /no user with this name/], ['PUT', '/users/bo/roles', { roles: 'admin' }, 400, /must be array/],
+      ['PUT', '/users/nobody/roles', { roles: [] }, 404, /no user with this name/], ['PUT', '/users/bo/roles', { roles: 'admin' }, 400, /must be an array/],
       ['PUT', '/users/admin/roles', { roles: ['user'] }, 400, /your own role/], ['POST', '/users/admin/disable', undefined, 400, /cannot disable yourself/],
       ['GET', '/users?limit=0', undefined, 400, /limit/], ['GET', '/users?limit=1000', undefined, 400, /limit/], ['GET', '/users?after=nonsense', undefined, 400, /"after"/], ['GET', '/tokens?after=WyJ4IiwieSJd', undefined, 400, /"after"/], ['GET', '/users?x=1', undefined, 400, /not known here/],
       ['DELETE', '/tokens/nonsense', undefined, 404, /no personal access token/], ['DELETE', '/clients/nobody', undefined, 404, /no client/], ['DELETE', '/clients/%00', undefined, 404, /no client/], ['DELETE', '/tokens/%00', undefined, 404, /no personal access token/], ['POST', '/users/%00/disable', undefined, 404, /no user/], ['GET', '/nothing', undefined, 404, /Below \/admin\/api/],

@@ -5,6 +5,7 @@ import t from 'tap'
 import { auth } from '../../plugins/auth/index.ts'
 import { openGate, PASSWORD, PUBLIC_URL } from '../identity/harness.ts'
 
+const A_JSON_OBJECT = /^The body must be a JSON object\.$/
 const METADATA = `${PUBLIC_URL}/.well-known/oauth-protected-resource/mcp`
 
 t.test('the /auth scope', async (t) => {
@@ -42,13 +43,13 @@ t.test('the /auth scope', async (t) => {
   })
 
   const bad: [string, unknown, RegExp, Record<string, string>?][] = [
-    ['no password', { username: 'admin' }, /needs the member "password"/],
+    ['no password', { username: 'admin' }, /^The body needs the member "password"\.$/],
     ['a member too many', { username: 'admin', password: 'x', otp: 1 }, /member that is not known here: "otp"/],
-    ['a number for a password', { username: 'admin', password: 123456789012 }, /"password" in the body must be string/],
-    ['an object for a name', { username: { $ne: null }, password: 'x' }, /"username" in the body must be string/],
-    ['an empty name', { username: '', password: 'x' }, /"username" in the body must NOT have fewer than 1/],
-    ['an endless password', { username: 'admin', password: 'x'.repeat(2000) }, /must NOT have more than 1024/],
-    ['a list', [], /must be object/], ['a word', '"admin"', /must be object/], ['nothing', 'null', /must be object/],
+    ['a number for a password', { username: 'admin', password: 123456789012 }, /^"password" in the body must be a string\.$/],
+    ['an object for a name', { username: { $ne: null }, password: 'x' }, /^"username" in the body must be a string\.$/],
+    ['an empty name', { username: '', password: 'x' }, /^"username" in the body must not be empty\.$/],
+    ['an endless password', { username: 'admin', password: 'x'.repeat(2000) }, /^"password" in the body must have at most 1024 characters\.$/],
+    ['a list', [], A_JSON_OBJECT], ['a word', '"admin"', A_JSON_OBJECT], ['nothing', 'null', A_JSON_OBJECT],
     ['broken JSON', '{"username":', /not valid JSON/], ['an empty body', '', /not valid JSON/],
     ['a prototype', '{"username":"admin","password":"x","__proto__":{"a":1}}', /not valid JSON|cannot be read/],
     ['a form', 'username=admin&password=secret-in-a-form', /application\/json/, { 'content-type': 'application/x-www-form-urlencoded' }],
@@ -142,7 +143,21 @@ t.test('the /auth scope', async (t) => {
     t.equal((await app.inject({ method: 'DELETE', url: `/auth/tokens/${id}`, headers })).statusCode, 204)
     t.equal((await app.inject({ method: 'DELETE', url: `/auth/tokens/${id}`, headers })).statusCode, 404)
     t.equal((await app.inject({ url: '/auth/tokens', headers: own })).statusCode, 401)
-    for (const body of [{}, { name: 'x', days: 366 }, { name: 'x', days: '7' }, { name: 'x', scopes: 'files/*' }, { name: 'x', scopes: ['files'] }, { name: 'x', admin: true }]) t.equal((await post('/auth/tokens', body, headers)).statusCode, 400, JSON.stringify(body))
+    const bad: [object, string | RegExp][] = [
+      [{}, 'The body needs the member "name".'],
+      [{ name: 'x', days: 0 }, '"days" in the body must be at least 1.'],
+      [{ name: 'x', days: 366 }, '"days" in the body must be at most 365.'],
+      [{ name: 'x', days: '7' }, '"days" in the body must be a whole number.'],
+      [{ name: 'x', scopes: 'files/*' }, '"scopes" in the body must be an array or null.'],
+      [{ name: 'x', scopes: ['files/*', 7] }, '"scopes.1" in the body must be a string.'],
+      [{ name: 'x', scopes: Array(51).fill('files/*') }, '"scopes" in the body must have at most 50 entries.'],
+      [{ name: 'x', scopes: ['files'] }, /Scope 1 is not a pattern/],
+      [{ name: 'x', admin: true }, 'The body has a member that is not known here: "admin".'],
+    ]
+    for (const [body, sentence] of bad) {
+      const refused = await post('/auth/tokens', body, headers)
+      t.match([refused.statusCode, refused.json()], [400, { code: 'PORTCULLIS_INVALID_REQUEST', error_description: sentence }], JSON.stringify(body))
+    }
   })
 
   await t.test('the password is changed by its owner, who gets a new pair', async (t) => {

@@ -5,6 +5,8 @@ import { lists } from '../../protocol/methods.ts'
 import { mirrorHeaders } from './headers.ts'
 import type { Outgoing } from './headers.ts'
 import { EventReader } from './events.ts'
+import { Renewal } from './renewal.ts'
+import { contentOf, isRedirect, sayingOf, textOf, unreachable } from './response.ts'
 import { RemoteSession } from './session.ts'
 import { isStream, listen, readOldStream, reasonOf, reopenMs, waitToReopen } from './unasked.ts'
 
@@ -23,10 +25,8 @@ export interface RemoteParts {
   gone (reason: string): void
 }
 
-/** Code of the error that stands for an answer by which a server says nothing but that it cannot be used now. */
-export const unreachable = 503
-
-const accept = 'application/json, text/event-stream'
+/** Headers of every message. */
+const posted = { accept: 'application/json, text/event-stream', 'content-type': 'application/json' }
 /** Statuses by which a server says that it does not know Streamable HTTP, or not this session any more. */
 const unknownHere: ReadonlySet<number> = new Set([400, 404, 405])
 
@@ -40,8 +40,7 @@ export class Remote {
   readonly #end = new AbortController()
   readonly #schemas = new Map<string, unknown>()
   readonly #session = new RemoteSession()
-  /** A session is begun in the place of one that the server forgot; what is sent meanwhile waits for it. */
-  #renewing: Promise<void> | undefined
+  readonly #renewal: Renewal
   #listening = new AbortController()
   #isModern = false
   /** Where 2024-11-05 messages are posted; answers come on the stream. */
@@ -49,6 +48,16 @@ export class Remote {
 
   constructor (parts: RemoteParts) {
     this.#parts = parts
+    this.#renewal = new Renewal(this.#session, parts, {
+      end: this.#end.signal,
+      tell: async (message, signal) => await this.#fetch('POST', parts.url, posted, JSON.stringify({ jsonrpc: '2.0', ...message }), signal),
+      read: async (answer, initialize, signal) => await this.#read(answer, initialize, signal, undefined),
+      deafen: () => {
+        this.#listening.abort()
+        this.#listening = new AbortController()
+      },
+      listen: () => { void this.#listen() },
+    })
   }
 
   /** Sends one message. What the server does wrong is told as the answer; where it cannot be reached, everything ends. */
@@ -81,8 +90,8 @@ export class Remote {
     if (this.#isModern && outgoing.method === 'notifications/cancelled') return
     const controller = new AbortController()
     if (outgoing.id !== undefined && outgoing.method !== undefined) this.#open.set(outgoing.id, controller)
-    await this.#renewing
-    await this.#exchange(text, outgoing, { ...mirrors, accept, 'content-type': 'application/json' }, controller.signal)
+    await this.#renewal.underWay
+    await this.#exchange(text, outgoing, { ...mirrors, ...posted }, controller.signal)
     if (outgoing.method === 'notifications/initialized' && this.#messages === undefined) void this.#listen()
   }
 
@@ -93,8 +102,7 @@ export class Remote {
     // A request of a session that the server does not know was certainly not carried out: it is sent again, once.
     if (answer.statusCode === 404 && session !== undefined && outgoing.id !== undefined && outgoing.method !== undefined) {
       await answer.body.dump()
-      if (this.#session.id === session) await (this.#renewing ??= this.#renewOrEnd().finally(() => { this.#renewing = undefined }))
-      else await this.#renewing
+      await this.#renewal.replace(session)
       session = this.#session.id
       answer = await this.#fetch('POST', this.#parts.url, headers, text, signal)
     }
@@ -105,67 +113,25 @@ export class Remote {
     })
   }
 
-  /** Without a session there is nothing to go on with, whoever waits for it still: the next call starts the server anew. */
-  async #renewOrEnd (): Promise<void> {
-    const overdue = AbortSignal.timeout(this.#parts.startMs)
-    try {
-      await this.#renew(AbortSignal.any([this.#end.signal, overdue]))
-    } catch (error) {
-      this.#parts.gone(overdue.aborted ? 'the remote server does not know the session any more, and did not begin another in time' : reasonOf(error))
-      throw error
-    }
-  }
-
-  /**
-   * Begins a session as the one before was begun, and asks in it for what counted in that one. What may have been said
-   * to nobody meanwhile is told as a change.
-   * @throws Error when the server begins none, or is another one by now
-   */
-  async #renew (signal: AbortSignal): Promise<void> {
-    const { initialize } = this.#session
-    if (initialize === undefined) return
-    this.#session.forget()
-    this.#listening.abort()
-    this.#listening = new AbortController()
-    const tell = async (message: object): Promise<Dispatcher.ResponseData> => await this.#fetch('POST', this.#parts.url, { accept, 'content-type': 'application/json' }, JSON.stringify({ jsonrpc: '2.0', ...message }), signal)
-    await this.#read(await tell(initialize), initialize, signal, undefined)
-    if (this.#session.headers['mcp-protocol-version'] === undefined) throw new Error('the remote server does not know the session any more, and begins no other')
-    this.#parts.note('the remote server forgot the session; another one was begun')
-    for (const message of [{ method: 'notifications/initialized' }, ...this.#session.told]) (await tell(message)).body.dump().catch(() => {})
-    void this.#listen()
-    for (const name of this.#session.lists) this.#parts.line(`{"jsonrpc":"2.0","method":"notifications/${name}/list_changed"}\n`)
-  }
-
   async #read (answer: Dispatcher.ResponseData, outgoing: Outgoing, signal: AbortSignal, session: string | undefined): Promise<void> {
     const { statusCode, headers, body } = answer
     if (outgoing.method === 'initialize' && typeof headers['mcp-session-id'] === 'string') this.#session.begun(headers['mcp-session-id'])
-    const type = String(headers['content-type'] ?? '').toLowerCase()
-    if (statusCode >= 300 && statusCode < 400) {
-      await body.dump()
-      return this.#fail(outgoing, 'The remote server wants to send the gateway elsewhere. Redirects are not followed: write the final address into "url".', unreachable)
-    }
     const isAnswer = outgoing.id !== undefined && outgoing.method !== undefined
-    if (!isAnswer || statusCode === 202 || this.#messages !== undefined) {
+    if (!isRedirect(statusCode) && (!isAnswer || statusCode === 202 || this.#messages !== undefined)) {
       if (statusCode >= 400) this.#fail(outgoing, `The remote server answered with HTTP ${statusCode}.`)
       return await body.dump()
     }
-    if (type.startsWith('text/event-stream') && statusCode < 300) return await this.#readEvents(body, outgoing, signal, session)
-    if (type.startsWith('application/json') && ![401, 403].includes(statusCode) && statusCode < 500) return await this.#readJson(body, outgoing)
+    const content = contentOf(answer)
+    if (content === 'events') return await this.#readEvents(body, outgoing, signal, session)
+    if (content === 'message') return await this.#readMessage(body, outgoing)
     await body.dump()
-    this.#fail(outgoing, statusCode === 401 || statusCode === 403 ? 'The remote server refused the credentials of the gateway. Tell the operator.' : `The remote server answered with HTTP ${statusCode}.`, isOutage(statusCode) ? unreachable : undefined)
+    this.#fail(outgoing, ...sayingOf(statusCode))
   }
 
-  async #readJson (body: Dispatcher.ResponseData['body'], outgoing: Outgoing): Promise<void> {
-    let text = ''
-    body.setEncoding('utf8')
-    for await (const chunk of body) {
-      text += String(chunk)
-      if (text.length > this.#parts.maxMessage) {
-        body.destroy()
-        return this.#fail(outgoing, 'The answer of the remote server is too large.')
-      }
-    }
-    this.#receive(text, outgoing, true)
+  async #readMessage (body: Dispatcher.ResponseData['body'], outgoing: Outgoing): Promise<void> {
+    const text = await textOf(body, this.#parts.maxMessage)
+    if (text === undefined) this.#fail(outgoing, 'The answer of the remote server is too large.')
+    else this.#receive(text, outgoing, true)
   }
 
   /**
@@ -214,7 +180,7 @@ export class Remote {
       this.#parts.line(`${JSON.stringify({ jsonrpc: '2.0', id: outgoing.id, error: error ?? { code: -32603, message: 'The remote server did not answer in JSON-RPC.' } })}\n`)
       return true
     }
-    if (isAnswer && outgoing.method === 'initialize' && this.#renewing !== undefined) return true // nobody waits for it
+    if (isAnswer && outgoing.method === 'initialize' && this.#renewal.underWay !== undefined) return true // nobody waits for it
     if (isObject(message)) this.#parts.line(`${text.replace(/[\r\n]/g, ' ')}\n`)
     return isAnswer
   }
@@ -263,11 +229,6 @@ export class Remote {
     if (id === undefined || method === undefined) return this.#parts.note(message)
     this.#parts.line(`${JSON.stringify({ jsonrpc: '2.0', id, error: { code, message } })}\n`)
   }
-}
-
-/** What says nothing about the revisions that the server speaks. */
-function isOutage (status: number): boolean {
-  return status === 401 || status === 403 || status === 429 || status >= 500
 }
 
 function parse (text: string): unknown {
