@@ -1,11 +1,15 @@
+import { execFile } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 
 import t from 'tap'
 import { stringify } from 'yaml'
 
-import { adminPassword, freePort } from '../support/gateway.ts'
+import { adminPassword, freePort, until } from '../support/gateway.ts'
 import { openFolder, serve } from '../support/serve.ts'
 
 t.test('a gateway that cannot start says why and ends with exit code 1, so that whoever started it tries again', async (t) => {
@@ -25,4 +29,16 @@ t.test('a gateway that cannot start says why and ends with exit code 1, so that 
     t.equal(await gateway.ended, 1, what)
     t.match(gateway.said(), says)
   }
+})
+
+t.test('the command that a start prints makes a token for this very gateway, wherever its file is and whatever it is called', async (t) => {
+  const { folder } = openFolder(t)
+  const file = join(folder, "bob's gateway.yaml")
+  writeFileSync(file, stringify({ upstreams: { echo: { command: 'node server.js' } }, roles: { admin: { allow: ['*/*'] } } }))
+  const gateway = serve(t, ['--config', file], { PORT: `${await freePort()}`, METRICS_PORT: `${await freePort()}`, PORTCULLIS_ADMIN_PASSWORD: adminPassword })
+  await until(() => gateway.said().includes('Connect a client:') || gateway.process.exitCode !== null, 120_000)
+  const [, command = ''] = /^ {2}npx portcullis (token create .*)$/m.exec(gateway.said()) ?? []
+  const cli = fileURLToPath(new URL('../../dist/src/cli.js', import.meta.url))
+  const { stdout } = await promisify(execFile)('sh', ['-c', `"$0" "$1" ${command}`, process.execPath, cli], { cwd: folder, env: { PATH: process.env['PATH'] } })
+  t.match(stdout, /^portcullis_pat_/)
 })
