@@ -3,6 +3,7 @@ import { follow, markEnd, search, show } from '../ledger/query.ts'
 import type { Attempt, AttemptFilter, StoredEvent } from '../ledger/query.ts'
 import { readChoice, readTime } from './options.ts'
 import { jsonOf, printable } from '../printable.ts'
+import { UsageError } from './usage-error.ts'
 
 export interface AuditCommand {
   readonly database: Pick<Database, 'db'>
@@ -91,7 +92,7 @@ function readFilter (options: SearchOptions, now: number): AttemptFilter {
 
 function readCount (flag: string, text: string | undefined, otherwise: number): number {
   if (text === undefined) return otherwise
-  if (!/^[1-9]\d{0,5}$/.test(text)) throw new Error(`${flag} ${JSON.stringify(text)} is not a number from 1 to 999999.`)
+  if (!/^[1-9]\d{0,5}$/.test(text)) throw new UsageError(`${flag} ${JSON.stringify(text)} is not a number from 1 to 999999.`)
   return Number(text)
 }
 

@@ -6,6 +6,7 @@ import { Command } from 'commander'
 import { loadConfig } from '../config/config.ts'
 import { clients, instructions, merge } from './connect-clients.ts'
 import type { CommandContext } from './session.ts'
+import { UsageError } from './usage-error.ts'
 
 interface Options { readonly config?: string, readonly url?: string, readonly name: string, readonly upstream?: string, readonly write?: boolean }
 
@@ -21,8 +22,8 @@ export function connectCommand ({ env, out, configOption }: CommandContext): Com
     .addOption(configOption())
     .action((word: string, { config, url, name, upstream, write }: Options) => {
       const client = clients[word]
-      if (client === undefined) throw new Error(`There is no client ${JSON.stringify(word)} here. There are: ${Object.keys(clients).join(', ')}.`)
-      if (!/^[A-Za-z0-9_-]{1,32}$/.test(name)) throw new Error('--name takes letters, digits, _ and -, at most 32.')
+      if (client === undefined) throw new UsageError(`There is no client ${JSON.stringify(word)} here. There are: ${Object.keys(clients).join(', ')}.`)
+      if (!/^[A-Za-z0-9_-]{1,32}$/.test(name)) throw new UsageError('--name takes letters, digits, _ and -, at most 32.')
       const origin = url === undefined ? loadConfig(env, { file: config, allowUnsandboxed: true }).server.publicUrl : originOf(url)
       const server = { name, url: `${origin}/mcp${upstream === undefined ? '' : `/${upstream}`}` }
       if (write !== true) return out(instructions(client, server))
@@ -39,6 +40,6 @@ export function connectCommand ({ env, out, configOption }: CommandContext): Com
 
 /** Only the origin counts; people paste the whole address. */
 function originOf (url: string): string {
-  if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) throw new Error(`--url ${JSON.stringify(url)} is not an address such as https://mcp.example.com.`)
+  if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) throw new UsageError(`--url ${JSON.stringify(url)} is not an address such as https://mcp.example.com.`)
   return new URL(url).origin
 }
