@@ -36,6 +36,7 @@ export function auditCommands (context: CommandContext): Command {
     .option('--kind <kind>', 'of this kind: call, refusal, login, token, user, upstream, …')
     .option('--outcome <outcome>', 'ok, tool_error, error, timeout, cancelled, crashed, refused or unknown')
     .option('--decision <decision>', 'allow or deny')
+    .option('--code <code>', 'of a refusal, such as PORTCULLIS_RATE_LIMITED, of an upstream\'s error, such as -32602, or of the system\'s, such as ECONNREFUSED')
     .option('--since <time>', 'such as 2h, 7d or 2026-01-31T12:00Z')
     .option('--until <time>', 'likewise')
     .option('--text <text>', 'in the arguments, in any case, from the beginning of a word on')

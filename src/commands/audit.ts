@@ -1,4 +1,7 @@
 import type { Database } from '../../db/connect.ts'
+import { nearest } from '../config/nearest.ts'
+import { refusals } from '../errors.ts'
+import { kinds } from '../ledger/entry.ts'
 import { follow, markEnd, search, show } from '../ledger/query.ts'
 import type { Attempt, AttemptFilter, StoredEvent } from '../ledger/query.ts'
 import { readChoice, readTime } from './options.ts'
@@ -42,6 +45,8 @@ export interface SearchOptions {
   readonly kind?: string | undefined
   readonly outcome?: string | undefined
   readonly decision?: string | undefined
+  /** Of a refusal, of an upstream's error, or of the system's. */
+  readonly code?: string | undefined
   /** `2h` (ago) or a date. */
   readonly since?: string | undefined
   readonly until?: string | undefined
@@ -74,20 +79,33 @@ export async function auditShow ({ database, out }: AuditCommand, record: string
 
 const OUTCOMES = ['ok', 'tool_error', 'error', 'timeout', 'cancelled', 'crashed', 'refused', 'unknown', 'in_flight']
 const DECISIONS = ['allow', 'deny']
+/** What came of an attempt is found with the attempt. */
+const KINDS = kinds.filter(kind => kind !== 'outcome' && kind !== 'recovered')
 
 function readFilter (options: SearchOptions, now: number): AttemptFilter {
-  const { user, upstream, tool, kind, text } = options
+  const { user, upstream, tool, text } = options
   return {
     user,
     upstream,
     tool,
-    kind,
     text,
+    kind: readChoice('--kind', options.kind, KINDS),
+    code: readCode(options.code),
     outcome: readChoice('--outcome', options.outcome, OUTCOMES),
     decision: readChoice('--decision', options.decision, DECISIONS),
     since: readTime('--since', options.since, now),
     until: readTime('--until', options.until, now),
   }
+}
+
+/** Codes of refusals are in one table; upstreams have numbers for their errors, and the system has words (ECONNREFUSED). */
+function readCode (text: string | undefined): string | undefined {
+  if (text === undefined || text in refusals) return text
+  const codes = Object.keys(refusals)
+  const isForeign = /^(-?\d+|[A-Z][A-Z0-9_]*)$/.test(text) && !text.startsWith('PORTCULLIS_')
+  const near = codes.find(code => code === `PORTCULLIS_${text}`) ?? nearest(text, codes)
+  if (isForeign && near === undefined) return text
+  throw new UsageError(`--code ${JSON.stringify(text)} is no code of a refusal (docs/errors.md has them all), of an upstream's error (such as -32602) or of the system's (such as ECONNREFUSED).${near === undefined ? '' : ` Did you mean ${near}?`}`)
 }
 
 function readCount (flag: string, text: string | undefined, otherwise: number): number {
