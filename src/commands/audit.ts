@@ -4,6 +4,7 @@ import { refusals } from '../errors.ts'
 import { kinds } from '../ledger/entry.ts'
 import { follow, markEnd, search, show } from '../ledger/query.ts'
 import type { Attempt, AttemptFilter, StoredEvent } from '../ledger/query.ts'
+import { attemptPrinter } from './audit-table.ts'
 import { readChoice, readTime } from './options.ts'
 import { jsonOf, printable } from '../printable.ts'
 import { UsageError } from './usage-error.ts'
@@ -25,7 +26,7 @@ export interface TailOptions {
 
 /** `audit tail`: the newest attempts, oldest of them first. Returns the exit code. Throws an Error that says what to do. */
 export async function auditTail ({ database, out }: AuditCommand, { lines, follow: goOn, json, signal }: TailOptions): Promise<number> {
-  const print = printer(out, json === true)
+  const print = attemptPrinter(out, json === true)
   // The mark is set first, so that what comes in meanwhile is not lost; `shown` keeps it from being shown twice.
   const mark = goOn === true ? await markEnd(database) : undefined
   const newest = (await search(database, {}, readCount('--lines', lines, 20))).reverse()
@@ -59,7 +60,7 @@ export interface SearchOptions {
 export async function auditSearch ({ database, out }: AuditCommand, options: SearchOptions, now: number = Date.now()): Promise<number> {
   const limit = readCount('--limit', options.limit, 100)
   const found = await search(database, readFilter(options, now), limit)
-  printer(out, options.json === true)(found)
+  attemptPrinter(out, options.json === true)(found)
   if (options.json === true) return 0
   if (found.length === 0) out('Nothing matches.\n')
   else if (found.length === limit) out(`Only the newest ${limit} are shown. There may be more: --limit, --until ${found.at(-1)?.time.toISOString()}\n`)
@@ -116,37 +117,6 @@ function readCount (flag: string, text: string | undefined, otherwise: number): 
 
 function identify ({ chain_id: chain, seq }: Attempt): string {
   return `${chain}/${seq}`
-}
-
-const COLUMNS: readonly (readonly [head: string, width: number, cell: (attempt: Attempt) => string | null])[] = [
-  ['TIME', 23, ({ time }) => time.toISOString().replace('T', ' ').slice(0, 23)],
-  ['RECORD', 23, ({ record }) => record],
-  ['USER', 12, ({ principal, source }) => principal ?? source],
-  ['WHAT', 34, (attempt) => whatOf(attempt)],
-  ['OUTCOME', 10, ({ outcome, decision }) => outcome ?? decision],
-  ['MS', 8, ({ duration_ms: ms }) => ms === null ? '' : String(Math.round(ms * 10) / 10)],
-  ['WHY', 0, ({ code, rule }) => [code, rule].filter(part => part !== null).join(' ')],
-]
-
-function whatOf ({ kind, method, upstream, tool }: Attempt): string {
-  if (tool !== null) return `${upstream ?? '?'}/${tool}`
-  return [kind === 'call' || kind === 'refusal' ? '' : kind, method, upstream].filter(part => part !== null && part !== '').join(' ')
-}
-
-/** Prints attempts as they come; the head goes before the first. */
-function printer (out: (text: string) => void, json: boolean): (attempts: readonly Attempt[]) => void {
-  if (json) return attempts => out(attempts.map(attempt => `${jsonOf(attempt)}\n`).join(''))
-  let head = false
-  return attempts => {
-    if (!head && attempts.length > 0) out(rowOf(COLUMNS.map(([name]) => name)))
-    head ||= attempts.length > 0
-    out(attempts.map(attempt => rowOf(COLUMNS.map(([, , cell]) => printable(cell(attempt) ?? '')))).join(''))
-  }
-}
-
-/** Columns have fixed widths, since more rows may follow; a longer cell pushes the others to the right. */
-function rowOf (cells: readonly string[]): string {
-  return `${cells.map((cell, column) => cell.padEnd(COLUMNS[column]?.[1] ?? 0)).join('  ').trimEnd()}\n`
 }
 
 function describe (attempt: Attempt, events: readonly StoredEvent[]): string {
