@@ -19,7 +19,9 @@ t.test('a gateway that cannot start says why and ends with exit code 1, so that 
   const { port } = taken.address() as AddressInfo
   const cases: readonly { readonly what: string, readonly env: Record<string, string>, readonly says: RegExp }[] = [
     { what: 'its port is taken', env: { PORT: `${port}` }, says: /address already in use/ },
-    { what: 'the database is not there', env: { DATABASE_URL: `postgres://nobody@127.0.0.1:${await freePort()}/none` }, says: /database/i },
+    { what: 'the database is not there', env: { DATABASE_URL: `postgres://nobody@127.0.0.1:${await freePort()}/none` }, says: /^portcullis: The database at 127\.0\.0\.1:\d+\/none cannot be used: nothing accepts connections there \(ECONNREFUSED\)\. Check DATABASE_URL and that Postgres runs there\.$/m },
+    { what: 'its data directory cannot be made', env: { PORTCULLIS_DATA: '/proc/portcullis' }, says: /^portcullis: The directory \/proc\S* cannot be made \(\w+\)\. Set PORTCULLIS_DATA to a directory/m },
+    { what: 'its address is none', env: { HOST: '999.1.1.1' }, says: /^environment HOST: must be an address/m },
     { what: 'the password of the administrator is too weak', env: { PORTCULLIS_ADMIN_PASSWORD: 'short' }, says: /password/i },
   ]
   for (const { what, env, says } of cases) {
@@ -28,6 +30,7 @@ t.test('a gateway that cannot start says why and ends with exit code 1, so that 
     const gateway = serve(t, ['--config', join(yaml, 'upstreams.yaml')], { PORT: `${await freePort()}`, METRICS_PORT: `${await freePort()}`, PORTCULLIS_DATA: join(folder, 'data'), PORTCULLIS_ADMIN_PASSWORD: adminPassword, ...env })
     t.equal(await gateway.ended, 1, what)
     t.match(gateway.said(), says)
+    t.notMatch(gateway.said(), /\bat \S+ \(|"stack"/, 'no stack')
   }
 })
 
