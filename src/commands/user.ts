@@ -20,7 +20,7 @@ export interface UserCommand {
 const BY = { source: 'cli' }
 
 /** What a new user gets when no role is named. */
-const USUAL_ROLES = ['user']
+export const USUAL_ROLES = ['user']
 
 /** `user add NAME`. Without a role the user gets `user`, if there is such a role. Throws an Error that says what to do. */
 export async function addUser (command: UserCommand, name: string, options: PasswordSource & { readonly roles?: readonly string[] | undefined }): Promise<void> {

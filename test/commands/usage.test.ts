@@ -42,3 +42,8 @@ t.test('what is wrong with a command line ends every command with exit code 2, a
     t.match(out + complaint, says)
   }
 })
+
+t.test('the help of `user add` says which roles a user gets unasked', async (t) => {
+  const child = spawn(process.execPath, [cli, 'user', 'add', '--help'], { env: { PATH: process.env['PATH'] }, stdio: ['ignore', 'pipe', 'inherit'] })
+  t.match((await text(child.stdout)).replaceAll(/\s+/g, ' '), '--role <role> give a role (repeatable; without it user, where the configuration has that role, else none)')
+})
