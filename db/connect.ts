@@ -115,7 +115,7 @@ async function reach (pool: pg.Pool, url: string, log: Log | undefined): Promise
       return
     } catch (error) {
       if (!isPassing(error) || Date.now() > deadline) throw explain(error, url)
-      if (tries === 0) log?.warn({ err: error }, 'the database does not accept connections yet; waiting')
+      if (tries === 0) log?.warn({ database: placeOf(url), reason: reasonOf(error) }, 'the database does not accept connections yet; waiting')
       await sleep(250)
     }
   }
@@ -137,15 +137,32 @@ function isPassing (error: unknown): boolean {
 }
 
 function explain (cause: unknown, url: string): Error {
-  const reason = cause instanceof Error ? cause.message || ('code' in cause ? String(cause.code) : cause.name) : String(cause)
-  return new Error(`The database at ${placeOf(url)} cannot be used: ${reason}. Check DATABASE_URL and that Postgres runs there.`, { cause })
+  return new Error(`The database at ${placeOf(url)} cannot be used: ${reasonOf(cause)}. Check DATABASE_URL and that Postgres runs there.`, { cause })
+}
+
+/** What the system's codes mean for whoever set the address. */
+const reasons: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'nothing accepts connections there',
+  ENOENT: 'there is no socket',
+  ENOTFOUND: 'there is no such host',
+  EAI_AGAIN: 'the name of the host cannot be looked up now',
+  EHOSTUNREACH: 'the host cannot be reached',
+  ENETUNREACH: 'the network of the host cannot be reached',
+  ETIMEDOUT: 'the host does not answer',
+}
+
+function reasonOf (cause: unknown): string {
+  if (!(cause instanceof Error)) return String(cause)
+  const code = 'code' in cause ? String(cause.code) : ''
+  const known = reasons[code]
+  return known === undefined ? cause.message || code || cause.name : `${known} (${code})`
 }
 
 /** Host, port and database name: never the user part. */
 function placeOf (url: string): string {
   try {
-    const { host, pathname, searchParams } = new URL(url)
-    return `${searchParams.get('host') ?? host}${pathname}`
+    const { hostname, port, pathname, searchParams } = new URL(url)
+    return `${searchParams.get('host') ?? `${hostname}:${port === '' ? 5432 : port}`}${pathname}`
   } catch {
     return 'DATABASE_URL (not a valid postgres:// URL)'
   }

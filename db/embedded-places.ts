@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import { serverProcess } from './embedded-process.ts'
+import { makeDirectory } from './make-directory.ts'
 
 /** Where one embedded server keeps its things, and as whom it runs. */
 export interface Places {
@@ -32,7 +33,7 @@ const SOCKET_PATH_BYTES = process.platform === 'darwin' ? 103 : 107
 /** Chooses the places for the data directory `data`, creating what has to exist. `note` is told about surprises. */
 export function choosePlaces (data: string, mayEnter: MayEnter, note: (facts: object, message: string) => void): Places {
   const asRoot = process.getuid?.() === 0
-  mkdirSync(data, { recursive: true, mode: asRoot ? 0o711 : 0o700 })
+  makeDirectory(data, asRoot ? 0o711 : 0o700, 'Set PORTCULLIS_DATA to a directory that this user may make and write to.')
   const home = asRoot ? enterableHome(data, mayEnter, note) : data
   const cluster = join(home, 'pg18')
   const owner = asRoot ? ownerOf(cluster) : undefined

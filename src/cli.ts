@@ -10,6 +10,7 @@ import { explainCommand } from './commands/explain.ts'
 import { keyCommands } from './commands/key.ts'
 import { pinCommand } from './commands/pin.ts'
 import { tokenCommands } from './commands/token-commands.ts'
+import { UsageError } from './commands/usage-error.ts'
 import { userCommands } from './commands/user-commands.ts'
 import { ConfigError, environment, formatProblem, loadConfig } from './config/config.ts'
 import { Refusal } from './errors.ts'
@@ -28,7 +29,7 @@ async function run (argv: string[]): Promise<number> {
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
     complain(`${explain(error)}\n`)
-    return 1
+    return error instanceof UsageError ? 2 : 1
   }
 }
 

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path'
 import { shortcomings, unsandboxed } from './config/backend.ts'
 import type { Config } from './config/config.ts'
 import { sentenceOf, unpinnedIn } from './packages/unpinned.ts'
@@ -23,12 +24,18 @@ export function welcome ({ firstAdmin, sandboxProblems }: Start, config: Config)
     ...weaker(config),
     '',
     'Connect a client:',
-    '  npx portcullis token create --user admin --name my-client',
+    `  npx portcullis token create --user admin --name my-client${elsewhere(config.file)}`,
     `  claude mcp add --transport http portcullis ${publicUrl}/mcp --header "Authorization: Bearer <token>"`,
     '  or, in a file of the mcpServers kind:',
     `  {"mcpServers":{"portcullis":{"type":"http","url":"${publicUrl}/mcp","headers":{"Authorization":"Bearer <token>"}}}}`,
   ]
   return `\n${lines.join('\n')}\n\n`
+}
+
+/** What a command needs so that it means this gateway, ready for a shell: nothing when it would find the file by itself. */
+function elsewhere (file: string): string {
+  if (file === resolve('upstreams.yaml')) return ''
+  return ` --config ${/^[\w@%+=:,./-]+$/.test(file) ? file : `'${file.replaceAll("'", "'\\''")}'`}`
 }
 
 function admin (first: Start['firstAdmin']): string[] {

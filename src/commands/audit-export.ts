@@ -13,7 +13,7 @@ import { readChoice, readTime } from './options.ts'
 import { jsonOf, printable } from '../printable.ts'
 import { sessionAction } from './session.ts'
 import type { CommandContext } from './session.ts'
-import { table } from './table.ts'
+import { fitted, table } from './table.ts'
 
 /** Adds `stats` and `export` to `portcullis audit`. */
 export function exportCommands (audit: Command, context: CommandContext): void {
@@ -54,8 +54,11 @@ export async function auditStats ({ database, out }: AuditCommand, options: Stat
   return 0
 }
 
+/** Characters of a name: one that is as long as its server likes must not push the numbers out of sight. */
+const WIDEST = 60
+
 function cellsOf ({ name, attempts, refused, failed, users, p50, p95, bytes }: Stat): string[] {
-  return [printable(name), ...[attempts, refused, failed, users].map(String), ...[p50, p95].map(ms => ms === null ? '' : ms.toFixed(1)), String(bytes)]
+  return [fitted(printable(name), WIDEST), ...[attempts, refused, failed, users].map(String), ...[p50, p95].map(ms => ms === null ? '' : ms.toFixed(1)), String(bytes)]
 }
 
 export interface ExportOptions {

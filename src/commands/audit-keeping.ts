@@ -16,6 +16,7 @@ import { collect } from './options.ts'
 import { printable } from '../printable.ts'
 import { sessionAction } from './session.ts'
 import type { CommandContext, CommandSession } from './session.ts'
+import { UsageError } from './usage-error.ts'
 
 export type KeepingCommand = Pick<CommandSession, 'database' | 'ledger' | 'out'> & { readonly config: Pick<CommandSession['config'], 'data' | 'audit'> }
 
@@ -48,8 +49,8 @@ export interface RetainCommandOptions {
 export async function auditRetain (command: KeepingCommand, { olderThan, archive, key = [], despiteFindings }: RetainCommandOptions, now: number = Date.now()): Promise<number> {
   const { database, config, ledger, out } = command
   const retention = olderThan === undefined ? config.audit.retention : parseDuration(olderThan)
-  if (retention === undefined) throw new Error('The configuration has no audit.retention, so records stay. Say how old they may get: --older-than 400d')
-  if (!(retention >= LEAST)) throw new Error(`--older-than ${JSON.stringify(olderThan)} is not a duration of at least 1d, such as 400d.`)
+  if (retention === undefined) throw new UsageError('The configuration has no audit.retention, so records stay. Say how old they may get: --older-than 400d')
+  if (!(retention >= LEAST)) throw new UsageError(`--older-than ${JSON.stringify(olderThan)} is not a duration of at least 1d, such as 400d.`)
   await mustOwn(database, 'take records out of the ledger')
   const patient = connectPatiently(database.url, undefined)
   try {

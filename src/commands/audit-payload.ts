@@ -11,6 +11,7 @@ import type { Actor } from '../ledger/on-record.ts'
 import { jsonOf, printable } from '../printable.ts'
 import { sessionAction } from './session.ts'
 import type { CommandContext, CommandSession } from './session.ts'
+import { UsageError } from './usage-error.ts'
 
 type PayloadCommand = Pick<CommandSession, 'database' | 'ledger' | 'out'> & { readonly config: { readonly data: string } }
 
@@ -41,7 +42,7 @@ export async function auditPayload (command: PayloadCommand, record: string, { j
 /** `audit forget USER`: a name, or the id of a user that is gone. Returns the exit code. Throws an Error that says what to do. */
 export async function auditForget (command: PayloadCommand, name: string, { yes }: { readonly yes?: boolean | undefined }): Promise<number> {
   const user = await whoIs(command, name)
-  if (yes !== true) throw new Error(`This cannot be undone: every payload of ${user.name ?? user.id} becomes unreadable, on every gateway. Say --yes if it is meant.`)
+  if (yes !== true) throw new UsageError(`This cannot be undone: every payload of ${user.name ?? user.id} becomes unreadable, on every gateway. Say --yes if it is meant.`)
   const destroyed = await forgetPayloads(readingOf(command), user, here())
   command.out(destroyed === 0 ? `No payload of ${user.name ?? user.id} was kept.\n` : `The payloads of ${user.name ?? user.id} can never be read again. The records stay, and the chain still verifies.\n`)
   return 0

@@ -1,8 +1,13 @@
 import type { Database } from '../../db/connect.ts'
+import { nearest } from '../config/nearest.ts'
+import { refusals } from '../errors.ts'
+import { kinds } from '../ledger/entry.ts'
 import { follow, markEnd, search, show } from '../ledger/query.ts'
 import type { Attempt, AttemptFilter, StoredEvent } from '../ledger/query.ts'
+import { attemptPrinter } from './audit-table.ts'
 import { readChoice, readTime } from './options.ts'
 import { jsonOf, printable } from '../printable.ts'
+import { UsageError } from './usage-error.ts'
 
 export interface AuditCommand {
   readonly database: Pick<Database, 'db'>
@@ -21,7 +26,7 @@ export interface TailOptions {
 
 /** `audit tail`: the newest attempts, oldest of them first. Returns the exit code. Throws an Error that says what to do. */
 export async function auditTail ({ database, out }: AuditCommand, { lines, follow: goOn, json, signal }: TailOptions): Promise<number> {
-  const print = printer(out, json === true)
+  const print = attemptPrinter(out, json === true)
   // The mark is set first, so that what comes in meanwhile is not lost; `shown` keeps it from being shown twice.
   const mark = goOn === true ? await markEnd(database) : undefined
   const newest = (await search(database, {}, readCount('--lines', lines, 20))).reverse()
@@ -41,6 +46,8 @@ export interface SearchOptions {
   readonly kind?: string | undefined
   readonly outcome?: string | undefined
   readonly decision?: string | undefined
+  /** Of a refusal, of an upstream's error, or of the system's. */
+  readonly code?: string | undefined
   /** `2h` (ago) or a date. */
   readonly since?: string | undefined
   readonly until?: string | undefined
@@ -53,7 +60,7 @@ export interface SearchOptions {
 export async function auditSearch ({ database, out }: AuditCommand, options: SearchOptions, now: number = Date.now()): Promise<number> {
   const limit = readCount('--limit', options.limit, 100)
   const found = await search(database, readFilter(options, now), limit)
-  printer(out, options.json === true)(found)
+  attemptPrinter(out, options.json === true)(found)
   if (options.json === true) return 0
   if (found.length === 0) out('Nothing matches.\n')
   else if (found.length === limit) out(`Only the newest ${limit} are shown. There may be more: --limit, --until ${found.at(-1)?.time.toISOString()}\n`)
@@ -73,15 +80,18 @@ export async function auditShow ({ database, out }: AuditCommand, record: string
 
 const OUTCOMES = ['ok', 'tool_error', 'error', 'timeout', 'cancelled', 'crashed', 'refused', 'unknown', 'in_flight']
 const DECISIONS = ['allow', 'deny']
+/** What came of an attempt is found with the attempt. */
+const KINDS = kinds.filter(kind => kind !== 'outcome' && kind !== 'recovered')
 
 function readFilter (options: SearchOptions, now: number): AttemptFilter {
-  const { user, upstream, tool, kind, text } = options
+  const { user, upstream, tool, text } = options
   return {
     user,
     upstream,
     tool,
-    kind,
     text,
+    kind: readChoice('--kind', options.kind, KINDS),
+    code: readCode(options.code),
     outcome: readChoice('--outcome', options.outcome, OUTCOMES),
     decision: readChoice('--decision', options.decision, DECISIONS),
     since: readTime('--since', options.since, now),
@@ -89,45 +99,24 @@ function readFilter (options: SearchOptions, now: number): AttemptFilter {
   }
 }
 
+/** Codes of refusals are in one table; upstreams have numbers for their errors, and the system has words (ECONNREFUSED). */
+function readCode (text: string | undefined): string | undefined {
+  if (text === undefined || text in refusals) return text
+  const codes = Object.keys(refusals)
+  const isForeign = /^(-?\d+|[A-Z][A-Z0-9_]*)$/.test(text) && !text.startsWith('PORTCULLIS_')
+  const near = codes.find(code => code === `PORTCULLIS_${text}`) ?? nearest(text, codes)
+  if (isForeign && near === undefined) return text
+  throw new UsageError(`--code ${JSON.stringify(text)} is no code of a refusal (docs/errors.md has them all), of an upstream's error (such as -32602) or of the system's (such as ECONNREFUSED).${near === undefined ? '' : ` Did you mean ${near}?`}`)
+}
+
 function readCount (flag: string, text: string | undefined, otherwise: number): number {
   if (text === undefined) return otherwise
-  if (!/^[1-9]\d{0,5}$/.test(text)) throw new Error(`${flag} ${JSON.stringify(text)} is not a number from 1 to 999999.`)
+  if (!/^[1-9]\d{0,5}$/.test(text)) throw new UsageError(`${flag} ${JSON.stringify(text)} is not a number from 1 to 999999.`)
   return Number(text)
 }
 
 function identify ({ chain_id: chain, seq }: Attempt): string {
   return `${chain}/${seq}`
-}
-
-const COLUMNS: readonly (readonly [head: string, width: number, cell: (attempt: Attempt) => string | null])[] = [
-  ['TIME', 23, ({ time }) => time.toISOString().replace('T', ' ').slice(0, 23)],
-  ['RECORD', 23, ({ record }) => record],
-  ['USER', 12, ({ principal, source }) => principal ?? source],
-  ['WHAT', 34, (attempt) => whatOf(attempt)],
-  ['OUTCOME', 10, ({ outcome, decision }) => outcome ?? decision],
-  ['MS', 8, ({ duration_ms: ms }) => ms === null ? '' : String(Math.round(ms * 10) / 10)],
-  ['WHY', 0, ({ code, rule }) => [code, rule].filter(part => part !== null).join(' ')],
-]
-
-function whatOf ({ kind, method, upstream, tool }: Attempt): string {
-  if (tool !== null) return `${upstream ?? '?'}/${tool}`
-  return [kind === 'call' || kind === 'refusal' ? '' : kind, method, upstream].filter(part => part !== null && part !== '').join(' ')
-}
-
-/** Prints attempts as they come; the head goes before the first. */
-function printer (out: (text: string) => void, json: boolean): (attempts: readonly Attempt[]) => void {
-  if (json) return attempts => out(attempts.map(attempt => `${jsonOf(attempt)}\n`).join(''))
-  let head = false
-  return attempts => {
-    if (!head && attempts.length > 0) out(rowOf(COLUMNS.map(([name]) => name)))
-    head ||= attempts.length > 0
-    out(attempts.map(attempt => rowOf(COLUMNS.map(([, , cell]) => printable(cell(attempt) ?? '')))).join(''))
-  }
-}
-
-/** Columns have fixed widths, since more rows may follow; a longer cell pushes the others to the right. */
-function rowOf (cells: readonly string[]): string {
-  return `${cells.map((cell, column) => cell.padEnd(COLUMNS[column]?.[1] ?? 0)).join('  ').trimEnd()}\n`
 }
 
 function describe (attempt: Attempt, events: readonly StoredEvent[]): string {

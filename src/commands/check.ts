@@ -1,9 +1,14 @@
+import { basename } from 'node:path'
+
 import { formatProblem } from '../config/problems.ts'
 import { readConfig } from '../config/read.ts'
+import { references } from '../config/references.ts'
 import { formatDuration } from '../config/units.ts'
 import type { Config } from '../config/config.ts'
 import type { Reading } from '../config/read.ts'
-import { sentenceOf, unpinnedIn } from '../packages/unpinned.ts'
+import { isOfHost, sentenceOf, unpinnedIn } from '../packages/unpinned.ts'
+import { resolveCommand } from '../sandbox/command.ts'
+import { hostOn } from '../sandbox/host.ts'
 
 export interface CheckOptions {
   readonly env: NodeJS.ProcessEnv
@@ -30,9 +35,27 @@ function asJson ({ config, problems, warnings }: Reading): string {
 function asText ({ config, problems, warnings }: Reading): string {
   const lines = [...problems.map(formatProblem), ...warnings.map((warning) => `warning: ${formatProblem(warning)}`)]
   if (config === undefined) lines.push(`${problems.length} problem${problems.length === 1 ? '' : 's'}: nothing would start.`)
-  else lines.push(...doubts(config).map((doubt) => `warning: ${doubt}`), ...describe(config))
+  else lines.push(...[...doubts(config), ...absences(config)].map((doubt) => `warning: ${doubt}`), ...describe(config))
   return `${lines.join('\n')}\n`
 }
+
+/** Upstreams whose program is not on this machine, which may be another one than that of the gateway. */
+function absences ({ upstreams, directory, path }: Config): string[] {
+  const host = hostOn(path)
+  return [...upstreams.values()].flatMap((spec) => {
+    const [program = ''] = spec.command
+    if (!isOfHost(spec) || downloading.has(basename(program)) || references(program).length > 0) return []
+    try {
+      resolveCommand([program], directory, host, () => undefined)
+      return []
+    } catch (error) {
+      return [`${spec.name} would not start on this machine: ${error instanceof Error ? error.message : String(error)}`]
+    }
+  })
+}
+
+/** What runs a package: whether that can be had is told by `doubts`. */
+const downloading: ReadonlySet<string> = new Set(['npx', 'uvx', 'uv', 'pipx'])
 
 /** Upstreams that the configuration lets download their program, and those that would have to and are refused. */
 function doubts (config: Config): string[] {
@@ -48,6 +71,7 @@ function summarise (config: Config): Readonly<Record<string, unknown>> {
     publicUrl: config.server.publicUrl,
     database: config.databaseUrl === undefined ? 'embedded' : 'DATABASE_URL',
     unpinned: doubts(config),
+    absent: absences(config),
     upstreams: [...config.upstreams.values()].map(({ name, isolation, sandbox, timeouts }) => ({ name, isolation, sandbox: sandbox.mode, callTimeoutMs: timeouts.call })),
     roles: [...config.roles.values()].map(({ name, allow, deny }) => ({ name, allow: allow.length, deny: deny.length })),
     limits: config.limits.map(({ name }) => name),

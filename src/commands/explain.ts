@@ -13,6 +13,7 @@ import { jsonOf, printable } from '../printable.ts'
 import { sessionAction } from './session.ts'
 import type { CommandContext, CommandSession } from './session.ts'
 import { table } from './table.ts'
+import { UsageError } from './usage-error.ts'
 
 /** `portcullis explain …` */
 export function explainCommand (context: CommandContext): Command {
@@ -31,7 +32,7 @@ export function explainCommand (context: CommandContext): Command {
       const { roles, upstreams } = policy === undefined ? session.config : loadConfig(env, { file: policy, allowUnsandboxed: true })
       const command = { ...session, roles, upstreams }
       if (options.replay !== undefined) return await explainReplay(command, options.replay, options)
-      if (user === undefined || target === undefined) throw new Error('Say whom and what: portcullis explain USER UPSTREAM/NAME, or portcullis explain --replay 7d --policy FILE.')
+      if (user === undefined || target === undefined) throw new UsageError('Say whom and what: portcullis explain USER UPSTREAM/NAME, or portcullis explain --replay 7d --policy FILE.')
       return await explainCall(command, user, target, options)
     }))
 }
@@ -52,7 +53,7 @@ export interface ExplainOptions {
 export async function explainCall ({ database, roles, upstreams, out }: ExplainCallSession, name: string, target: string, { args, kind, json }: ExplainOptions = {}): Promise<number> {
   const user = await findUser(database.db, name)
   const slash = target.indexOf('/')
-  if (slash < 1) throw new Error(`${JSON.stringify(target)} is not like files/read_file: an upstream, a slash, and a name.`)
+  if (slash < 1) throw new UsageError(`${JSON.stringify(target)} is not like files/read_file: an upstream, a slash, and a name.`)
   const asked: Target = { kind: readChoice('--kind', kind, ['tool', 'prompt', 'resource']) as Target['kind'] | undefined ?? 'tool', upstream: target.slice(0, slash), name: target.slice(slash + 1) }
   const policy = compilePolicy(roles)
   const { decision, steps } = args === undefined ? policy.explain(unlimited(user), asked) : policy.explain(unlimited(user), asked, readArgs(args))
@@ -93,6 +94,6 @@ function readArgs (text: string): unknown {
   try {
     return JSON.parse(text) as unknown
   } catch (error) {
-    throw new Error('--args is not JSON. Quote it for the shell: --args \'{"path":"/data/a"}\'', { cause: error })
+    throw new UsageError('--args is not JSON. Quote it for the shell: --args \'{"path":"/data/a"}\'', { cause: error })
   }
 }

@@ -4,6 +4,7 @@ import { createPersonalToken, DEFAULT_DAYS, listTokens as list, revokeToken as r
 import { findUser, listUsers } from '../identity/users.ts'
 import type { User } from '../identity/users.ts'
 import { table } from './table.ts'
+import { UsageError } from './usage-error.ts'
 
 export interface TokenCommand {
   readonly database: Pick<Database, 'db'>
@@ -49,7 +50,7 @@ async function onlyUser ({ database }: TokenCommand): Promise<User> {
   const users = (await listUsers(database.db)).filter((user) => !user.disabled)
   const [first] = users
   if (first === undefined) throw new Error('There is no user yet. Start the gateway once (it makes "admin"), or run: portcullis user add NAME')
-  if (users.length > 1) throw new Error('Say whose token it is: --user NAME. List the users with `portcullis user list`.')
+  if (users.length > 1) throw new UsageError('Say whose token it is: --user NAME. List the users with `portcullis user list`.')
   return first
 }
 
@@ -59,7 +60,7 @@ const UNITS: Readonly<Record<string, number>> = { '': 1, d: 1, w: 7, y: 365 }
 function readDays (text: string | undefined): number {
   if (text === undefined) return DEFAULT_DAYS
   const [, count, unit] = /^(\d{1,3})([dwy]?)$/.exec(text) ?? []
-  if (count === undefined) throw new Error(`--expires ${JSON.stringify(text)} is not a lifetime. Say a number of days, weeks or one year: 90d, 12w, 1y.`)
+  if (count === undefined) throw new UsageError(`--expires ${JSON.stringify(text)} is not a lifetime. Say a number of days, weeks or one year: 90d, 12w, 1y.`)
   return Number(count) * (UNITS[unit ?? ''] ?? 1)
 }
 

@@ -1,7 +1,7 @@
 import { Command } from 'commander'
 import { inSession } from './session.ts'
 import type { CommandContext } from './session.ts'
-import { addUser, changeRoles, listUsers, resetPassword, setDisabled } from './user.ts'
+import { USUAL_ROLES, addUser, changeRoles, listUsers, resetPassword, setDisabled } from './user.ts'
 
 interface Common { readonly config?: string }
 
@@ -11,10 +11,10 @@ export function userCommands (context: CommandContext): Command {
   const user = new Command('user').description('who may log in')
   user.command('add <name>')
     .description('create a user; the password is asked for, read with --password-stdin, or generated and printed once')
-    .option('--role <role>', 'give a role (repeatable)', collect, [])
+    .option('--role <role>', `give a role (repeatable; without it ${USUAL_ROLES.join(', ')}, where the configuration has that role, else none)`, collect)
     .option('--password-stdin', 'read the password from standard input')
     .addOption(configOption())
-    .action(async (name: string, { config, role, passwordStdin }: Common & { role: string[], passwordStdin?: boolean }) => {
+    .action(async (name: string, { config, role, passwordStdin }: Common & { role?: string[], passwordStdin?: boolean }) => {
       await inSession(context, config, async (session) => await addUser(session, name, { roles: role, passwordStdin }))
     })
   user.command('list').description('list the users').option('--json', 'for scripts').addOption(configOption())
@@ -42,6 +42,6 @@ export function userCommands (context: CommandContext): Command {
   return user
 }
 
-function collect (value: string, before: string[]): string[] {
+function collect (value: string, before: string[] = []): string[] {
   return [...before, value]
 }

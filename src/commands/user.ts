@@ -7,6 +7,7 @@ import type { User, UsersDeps } from '../identity/users.ts'
 import { newPassword } from './new-password.ts'
 import type { PasswordSource } from './new-password.ts'
 import { table } from './table.ts'
+import { UsageError } from './usage-error.ts'
 
 export interface UserCommand {
   readonly database: Pick<Database, 'db'>
@@ -19,7 +20,7 @@ export interface UserCommand {
 const BY = { source: 'cli' }
 
 /** What a new user gets when no role is named. */
-const USUAL_ROLES = ['user']
+export const USUAL_ROLES = ['user']
 
 /** `user add NAME`. Without a role the user gets `user`, if there is such a role. Throws an Error that says what to do. */
 export async function addUser (command: UserCommand, name: string, options: PasswordSource & { readonly roles?: readonly string[] | undefined }): Promise<void> {
@@ -47,7 +48,7 @@ export interface RoleChange {
 
 /** `user role NAME`. Acts on the user's next call, on every running gateway. */
 export async function changeRoles (command: UserCommand, name: string, { add = [], remove = [], set }: RoleChange): Promise<void> {
-  if (set === undefined && add.length === 0 && remove.length === 0) throw new Error('Say what to change: --add ROLE, --remove ROLE or --set ROLE.')
+  if (set === undefined && add.length === 0 && remove.length === 0) throw new UsageError('Say what to change: --add ROLE, --remove ROLE or --set ROLE.')
   checkRoles(command.config, [...(set ?? []), ...add])
   const user = await users.findUser(command.database.db, name)
   const roles = [...new Set([...(set ?? user.roles), ...add])].filter((role) => !remove.includes(role)).sort()

@@ -75,8 +75,9 @@ function given (env: NodeJS.ProcessEnv, name: typeof variables[number]): string 
 
 function hostOf (env: NodeJS.ProcessEnv, name: 'HOST' | 'METRICS_HOST', report: Report): string {
   const value = given(env, name) ?? '127.0.0.1'
-  if (isIP(value) === 0 && !/^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$/.test(value)) {
-    report.variable(name, `must be an address to listen on, such as 127.0.0.1 or 0.0.0.0, got ${JSON.stringify(value)}`)
+  // What ends in a number and is no address, such as 999.1.1.1, is no name either.
+  if (isIP(value) === 0 && !(/^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$/.test(value) && URL.canParse(`http://${value}`))) {
+    report.variable(name, `must be an address or a name of this machine to listen on, such as 127.0.0.1, 0.0.0.0 or localhost, got ${JSON.stringify(value)}`)
   }
   return value
 }

@@ -1,4 +1,5 @@
-import { resolve } from 'node:path'
+import { existsSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
 
 import { splitCommand } from './command.ts'
 import { hijacks } from './hijack.ts'
@@ -65,10 +66,18 @@ function refuseCodeReferences (parts: readonly Part[], { report }: Surroundings)
   if (part !== undefined && reference !== undefined) report.problem(part.path, 'a reference inside shell code would be read as code: put it under "env" and use the variable, "$NAME", in the code')
 }
 
-function adviseOnPackage (argv: readonly string[], path: Path, { report }: Surroundings): void {
+function adviseOnPackage (argv: readonly string[], path: Path, { directory, report }: Surroundings): void {
   if (argv[0] !== 'npx') return
   const name = argv.slice(1).find((word) => !word.startsWith('-'))
-  if (name !== undefined && !/.@[0-9]+\.[0-9]+\.[0-9]+/.test(name)) report.warning(path, `the version of ${name} is not pinned: write ${name.replace(/(?<=.)@.*$/, '')}@1.2.3, so that only code you chose runs`)
+  if (name !== undefined && !/.@[0-9]+\.[0-9]+\.[0-9]+/.test(name) && !isInstalled(name, directory)) report.warning(path, `the version of ${name} is not pinned: write ${name.replace(/(?<=.)@.*$/, '')}@1.2.3, so that only code you chose runs`)
+}
+
+/** What lies in a node_modules within reach is what runs, unless a version is asked for that it may not be. */
+function isInstalled (spec: string, directory: string): boolean {
+  const name = /^(@?[^@]+)(?:@[a-z][a-z0-9-]*)?$/i.exec(spec)?.[1]
+  if (name === undefined) return false
+  if (existsSync(join(directory, 'node_modules', name, 'package.json'))) return true
+  return dirname(directory) !== directory && isInstalled(spec, dirname(directory))
 }
 
 function readEnv (raw: Readonly<Record<string, string>>, path: Path, isolation: string, around: Surroundings): Record<string, string> {

@@ -1,7 +1,8 @@
 import { hkdfSync, randomBytes } from 'node:crypto'
-import { closeSync, existsSync, fsyncSync, linkSync, mkdirSync, openSync, readFileSync, rmSync, statSync, writeSync } from 'node:fs'
+import { closeSync, existsSync, fsyncSync, linkSync, openSync, readFileSync, rmSync, statSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 
+import { makeDirectory } from '../../db/make-directory.ts'
 import { open, seal } from './seal.ts'
 
 /** The one secret that is not in the database; everything else that must stay secret is sealed under it. */
@@ -32,7 +33,7 @@ export function openMasterKey (data: string): MasterKey {
 
 /** Written whole beside its name and then linked, so that nobody ever reads half a key. */
 function create (directory: string, file: string): void {
-  mkdirSync(directory, { recursive: true, mode: 0o700 })
+  makeDirectory(directory, 0o700, 'Set PORTCULLIS_DATA to a directory that this user may make and write to.')
   const draft = join(directory, `.master.${process.pid}.${randomBytes(4).toString('hex')}`)
   const descriptor = openSync(draft, 'wx', 0o600)
   try {

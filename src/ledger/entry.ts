@@ -1,13 +1,16 @@
 /** What a record is about. An allowed call has two: its intent (`call`) and its `outcome`; so has an allowed connection (`egress`). */
-export type Kind =
-  | 'call' | 'outcome' | 'refusal' | 'notification' | 'session' | 'list'
+export const kinds = [
+  'call', 'outcome', 'refusal', 'notification', 'session', 'list',
   /** What an upstream asked of a client in the middle of a call, and what a client of the session era answered. */
-  | 'ask' | 'answer'
-  | 'login' | 'logout' | 'token' | 'user' | 'config' | 'admin' | 'gateway' | 'upstream'
+  'ask', 'answer',
+  'login', 'logout', 'token', 'user', 'config', 'admin', 'gateway', 'upstream',
   /** A connection that an upstream asked for; `detail.calls` has the records of the calls it was working on. */
-  | 'egress'
+  'egress',
   /** Written at the next start for an intent whose process died before the outcome was known. */
-  | 'recovered'
+  'recovered',
+] as const
+
+export type Kind = typeof kinds[number]
 
 export type Outcome = 'ok' | 'tool_error' | 'error' | 'timeout' | 'cancelled' | 'crashed' | 'refused' | 'unknown'
 

@@ -45,6 +45,47 @@ t.test('tail prints the newest attempts in aligned columns, oldest first', async
   t.strictSame(lines.slice(1).map(line => line.slice(column).split(' ')[0]), ['timeout', 'refused', 'ok'])
 })
 
+t.test('a row says why also where no rule decided: of a server that ended, of a connection, of an error, of a change', async t => {
+  const database = await testDatabase(t)
+  const ledger = testLedger(t, database, temporaryDirectory(t))
+  ledger.append({ kind: 'upstream', record: 'u1', upstream: 'files', outcome: 'crashed', detail: { owner: 'alice', event: 'exit', pid: 7, exit: 'SIGKILL', reason: 'memory', detail: 'It used more than 512 MiB.' } })
+  ledger.append({ kind: 'upstream', record: 'u2', upstream: 'files', outcome: 'error', detail: { owner: 'alice', event: 'start', reason: 'It ended with exit code 1.' } })
+  ledger.append({ kind: 'egress', record: 'e1', upstream: 'files', target: 'evil.example:443', decision: 'deny', outcome: 'refused', detail: { owner: 'alice', reason: 'sandbox.network does not name it', calls: ['a1'] } })
+  ledger.append({ kind: 'egress', record: 'e2', upstream: 'files', target: 'good.example:443', decision: 'allow', detail: { owner: 'alice', address: '93.184.216.34', calls: ['a1', 'a2'] } })
+  ledger.append({ kind: 'outcome', record: 'e2', outcome: 'error', code: 'ECONNREFUSED' })
+  ledger.append(intent('a1'))
+  ledger.append(outcome('a1', { outcome: 'error', code: '-32603' }))
+  ledger.append({ kind: 'user', record: 'c1', source: 'cli', outcome: 'ok', detail: { action: 'disable', user: 'bob' } })
+  await ledger.close()
+  const { text } = await printed(async out => await auditTail({ database, out }, {}))
+  const column = text.indexOf('WHY')
+  t.strictSame(Object.fromEntries(text.trimEnd().split('\n').slice(1).map(line => [line.slice(25).split(' ')[0], line.slice(column)])), {
+    u1: 'exit SIGKILL memory It used more than 512 MiB.',
+    u2: 'start It ended with exit code 1.',
+    e1: 'sandbox.network does not name it for a1',
+    e2: 'ECONNREFUSED for a1, a2',
+    a1: '-32603 user:0 files/*',
+    c1: 'disable bob',
+  })
+})
+
+t.test('a long name does not push the columns of a table apart, and is whole in JSON', async t => {
+  const database = await testDatabase(t)
+  const ledger = testLedger(t, database, temporaryDirectory(t))
+  const long = 'long_'.repeat(60)
+  ledger.append(intent('a1', { principal: { id: long, name: long }, target: long, rule: long }))
+  ledger.append(outcome('a1'))
+  ledger.append(intent('a2'))
+  ledger.append(outcome('a2'))
+  await ledger.close()
+  const { text } = await printed(async out => await auditSearch({ database, out }, {}))
+  const lines = text.trimEnd().split('\n')
+  t.strictSame(lines.slice(1).map(line => line.slice(lines[0]?.indexOf('OUTCOME')).split(' ')[0]), ['ok', 'ok'])
+  t.match(text, / files\/long_long_long_long_[long_]*… +ok /)
+  t.ok(lines.every(({ length }) => length < 320))
+  t.match(JSON.parse((await printed(async out => await auditSearch({ database, out }, { json: true, user: long }))).text), { tool: long, rule: long })
+})
+
 t.test('search filters by everything it offers, newest first', async t => {
   const database = await example(t)
   const found = async (options: SearchOptions): Promise<string[]> => {
@@ -58,6 +99,9 @@ t.test('search filters by everything it offers, newest first', async t => {
   t.strictSame(await found({ outcome: 'timeout' }), ['a2'])
   t.strictSame(await found({ decision: 'deny' }), ['b1'])
   t.strictSame(await found({ kind: 'login' }), ['l1'])
+  t.strictSame(await found({ code: 'PORTCULLIS_TIMEOUT' }), ['a2'])
+  t.strictSame(await found({ code: 'PORTCULLIS_UNKNOWN_TARGET' }), ['b1'])
+  for (const code of ['-32602', 'ECONNREFUSED']) t.strictSame(await found({ code }), [], 'others have codes of their own')
   t.strictSame(await found({ text: 'report.MD' }), ['a1'])
   t.strictSame(await found({ text: '100%' }), [], 'nothing in it is a wildcard')
   t.strictSame(await found({ limit: '1' }), ['l1'])
@@ -73,6 +117,12 @@ t.test('a wrong option is named, with what is right', async t => {
   const refused = async (options: SearchOptions, message: RegExp): Promise<unknown> => await t.rejects(auditSearch({ database, out: () => {} }, options), { message })
   await refused({ outcome: 'timedout' }, /--outcome "timedout" is not one of ok, .*timeout/)
   await refused({ decision: 'maybe' }, /--decision "maybe" is not one of allow, deny/)
+  await refused({ kind: 'logins' }, /--kind "logins" is not one of call, refusal, .*egress.* – did you mean "login"\?/)
+  await refused({ kind: 'outcome' }, /--kind "outcome" is not one of/)
+  await refused({ code: 'PORTCULLIS_TIMEOUTS' }, /--code "PORTCULLIS_TIMEOUTS" is no code .* Did you mean PORTCULLIS_TIMEOUT\?/)
+  await refused({ code: 'TIMEOUT' }, /Did you mean PORTCULLIS_TIMEOUT\?/)
+  await refused({ code: 'portcullis_blocked' }, /Did you mean PORTCULLIS_BLOCKED\?/)
+  await refused({ code: 'PORTCULLIS_OF_OLD' }, /is no code of a refusal \(docs\/errors\.md has them all\)/)
   await refused({ since: 'yesterday' }, /--since "yesterday" is neither how long ago \(30m, 2h, 7d\) nor a date/)
   await refused({ until: '2026-13-45' }, /--until "2026-13-45"/)
   await refused({ limit: '-3' }, /--limit "-3" is not a number/)

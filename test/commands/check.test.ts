@@ -54,7 +54,7 @@ upstreams:
     env: { A: "\${secret:gone}", B: "\${secret:here}", C: "\${secret:own}" }
     cwd: /srv/elsewhere
     sandbox: { write: [./shared] }
-  b: { command: x, sandbox: { read: [./gone], write: [./shared/sub] } }
+  b: { command: cat, sandbox: { read: [./gone], write: [./shared/sub] } }
 roles: { user: {}, admin: { allow: ["*/*"] } }
 limits: []
 `,
@@ -90,4 +90,41 @@ test('--json is one object, with the same problems and warnings', async (t) => {
   t.equal(good.code, 0)
   t.match(JSON.parse(good.text), { ok: true, database: 'DATABASE_URL', upstreams: [{ name: 'a', isolation: 'user', sandbox: 'none' }], limits: ['60 per hour by user, tool'], audit: { durability: 'fsync' }, problems: [], warnings: [{ path: 'roles.user' }, { path: 'upstreams.a.sandbox', message: /runs without a sandbox/ }] })
   t.notMatch(good.text, 'hunter2')
+})
+
+test('a program or a package that is not on this machine is a warning, since the gateway may run on another', async (t) => {
+  const { code, text } = await run(t, {
+    'upstreams.yaml': `
+upstreams:
+  none: { command: npx }
+  gone: { command: no-such-program --port 1 }
+  lost: { command: ./bin/gone }
+  here: { command: ./bin/here }
+  usual: { command: sh -c "exec cat" }
+  image: { command: no-such-program, sandbox: { mode: docker, image: "example/image:1" } }
+  away: { url: https://mcp.example.com/mcp }
+`,
+    bin: { here: '' },
+  }, { env: { PATH: '/usr/bin:/bin' } })
+  t.equal(code, 0)
+  const warnings = text.split('\n').filter((line) => /^warning: (none|gone|lost|here|usual|image|away) /.test(line))
+  t.match(warnings, [
+    /^warning: none will be refused: npx names no package\. Write npx -y <package> <arguments>\.$/,
+    /^warning: gone would not start on this machine: The program "no-such-program" was not found on the gateway's PATH\. Install it, or write its absolute path\.$/,
+    /^warning: lost would not start on this machine: There is no executable file at \S+\/bin\/gone\.$/,
+    /^warning: here would not start on this machine: There is no executable file at \S+\/bin\/here\.$/,
+  ])
+  t.equal(warnings.length, 4)
+  chmodSync(join(t.testdirName, 'bin/here'), 0o755)
+  let again = ''
+  await check({ env: { PATH: '/usr/bin:/bin' }, file: join(t.testdirName, 'upstreams.yaml'), json: true, out: (part) => { again += part } })
+  t.match((JSON.parse(again) as { absent: string[] }).absent.map((line) => line.split(' ')[0]), ['gone', 'lost'])
+})
+
+test('a package that lies in node_modules runs as it is, and needs no version', async (t) => {
+  const installed = { 'package.json': JSON.stringify({ name: 'tickets-mcp', version: '2.0.1', bin: 'cli.js' }), 'cli.js': '' }
+  const { text } = await run(t, { 'upstreams.yaml': 'upstreams: { a: { command: npx -y tickets-mcp }, b: { command: npx -y orders-mcp }, c: { command: npx -y tickets-mcp@3 } }\n', node_modules: { 'tickets-mcp': installed } })
+  t.notMatch(text, /upstreams\.a\.command/)
+  t.match(text, /upstreams\.b\.command: the version of orders-mcp is not pinned: write orders-mcp@1\.2\.3/)
+  t.match(text, /upstreams\.c\.command: the version of tickets-mcp@3 is not pinned/, 'another version than the one that is installed')
 })

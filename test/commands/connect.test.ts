@@ -38,11 +38,16 @@ t.test('the command prints, writes, and says what it does not know', async (t) =
     await connectCommand({ env: {}, out: (text) => { printed += text }, configOption: () => new Option('-c, --config <file>') }).exitOverride().parseAsync(args, { from: 'user' })
     return printed
   }
-  t.match(await run('claude-code', '--url', 'https://mcp.example.com/anything', '--name', 'work'), /claude mcp add --transport http work https:\/\/mcp\.example\.com\/mcp\n/)
+  t.match(await run('claude-code', '--url', 'https://mcp.example.com/', '--name', 'work'), /claude mcp add --transport http work https:\/\/mcp\.example\.com\/mcp\n/)
+  for (const url of ['https://mcp.example.com/mcp', 'https://mcp.example.com/mcp/']) t.match(await run('codex', '--url', url), / --url https:\/\/mcp\.example\.com\/mcp\n/)
+  for (const url of ['https://mcp.example.com/mcp/echo', 'https://mcp.example.com/mcp/echo/?x']) t.match(await run('codex', '--url', url), / --url https:\/\/mcp\.example\.com\/mcp\/echo\n/, 'an address that is pasted whole')
+  t.match(await run('codex', '--url', 'https://mcp.example.com/mcp/echo', '--upstream', 'echo'), /\/mcp\/echo\n/)
   t.match(await run('cursor', '--url', 'https://mcp.example.com', '--upstream', 'files', '--write'), /\.cursor\/mcp\.json was written/)
   t.same(JSON.parse(readFileSync(join(folder, '.cursor/mcp.json'), 'utf8')), { mcpServers: { portcullis: { url: 'https://mcp.example.com/mcp/files' } } })
   t.notOk(existsSync(join(folder, '.cursor/mcp.json.new')))
   await t.rejects(run('emacs', '--url', 'https://mcp.example.com'), /There are: claude-code, codex, cursor/)
   await t.rejects(run('cursor', '--url', 'mcp.example.com'), /not an address/)
+  await t.rejects(run('cursor', '--url', 'https://mcp.example.com/anything'), /not the address of a gateway: after the host there may be \/mcp/)
+  await t.rejects(run('cursor', '--url', 'https://mcp.example.com/mcp/echo', '--upstream', 'files'), /--url is the address of echo, and --upstream says files/)
   await t.rejects(run('cursor', '--url', 'https://mcp.example.com', '--name', 'a b'), /letters, digits/)
 })

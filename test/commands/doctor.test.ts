@@ -21,7 +21,7 @@ t.test('the doctor, /readyz and the metrics say the same of every upstream: well
   const gateway = await startGateway(t, {
     folder,
     yaml: {
-      upstreams: { ...Object.fromEntries(names.map((name) => [name, { command: ['node', join(fixtures, 'poorly.mjs')], env: { MOOD: `/moods/${name}` }, sandbox: { read: [`${moods}:/moods`] } }])), missing: { command: '/nowhere/at-all' } },
+      upstreams: { ...Object.fromEntries(names.map((name) => [name, { command: ['node', join(fixtures, 'poorly.mjs')], env: { MOOD: `/moods/${name}` }, sandbox: { read: [`${moods}:/moods`] } }])), missing: { command: '/nowhere/at-all' }, lost: { command: ['node', 'gone.js'] }, wordless: { command: ['sh', '-c', 'echo one >&2; echo two >&2; exit 3'] } },
       roles: { user: { allow: ['well/*'] }, admin: { allow: ['*/*'] } },
       health: { every: '1s' },
     },
@@ -29,14 +29,14 @@ t.test('the doctor, /readyz and the metrics say the same of every upstream: well
   const env = envOf(gateway, folder)
 
   await t.test('while the gateway runs it is asked, and nothing is started', async (t) => {
-    await until(async () => agree(await standing(gateway), { well: 'ready', empty: 'empty', broken: 'failing', brief: 'failing', missing: 'failing' }), 60_000)
+    await until(async () => agree(await standing(gateway), { well: 'ready', empty: 'empty', broken: 'failing', brief: 'failing', missing: 'failing', lost: 'failing', wordless: 'failing' }), 60_000)
     const { code, ok, findings } = await consult(env)
     t.same([code, ok], [1, false], 'something failed')
     const upstreams = findings.filter(({ part }) => part.startsWith('upstream '))
     t.ok(upstreams.every(({ by }) => by === 'gateway'))
-    t.same(statesIn(upstreams), { well: 'ok', empty: 'warning', broken: 'failed', brief: 'failed', missing: 'failed' })
+    t.same(statesIn(upstreams), { well: 'ok', empty: 'warning', broken: 'failed', brief: 'failed', missing: 'failed', lost: 'failed', wordless: 'failed' })
     const { checks } = await (await fetch(`${gateway.url}/readyz`)).json() as { checks: { upstreams: { counts: object } } }
-    t.same(checks.upstreams.counts, { ready: 1, empty: 1, failing: 3 })
+    t.same(checks.upstreams.counts, { ready: 1, empty: 1, failing: 5 })
     const metrics = await (await fetch(gateway.metricsUrl)).text()
     for (const [name, state] of Object.entries(statesIn(upstreams))) t.match(metrics, `portcullis_upstream_ready{upstream="${name}"} ${state === 'ok' ? 1 : 0}\n`)
     t.match(findings.filter(({ part }) => !part.startsWith('upstream ')), [{ part: 'configuration', state: 'ok' }, { part: 'gateway', state: 'ok', by: 'gateway' }, { part: 'sandbox bubblewrap', state: 'ok' }, { part: 'database', state: 'ok' }, { part: 'keys', state: 'ok' }, { part: 'spool', state: 'ok', by: 'gateway' }, { part: 'audit', state: 'ok' }])
@@ -44,8 +44,8 @@ t.test('the doctor, /readyz and the metrics say the same of every upstream: well
 
   await t.test('what has recovered is well for all three', async (t) => {
     for (const name of names) ill(name, 'well')
-    await until(async () => agree(await standing(gateway), { well: 'ready', empty: 'ready', broken: 'ready', brief: 'ready', missing: 'failing' }), 120_000)
-    t.same(statesIn((await consult(env)).findings.filter(({ part }) => part.startsWith('upstream '))), { well: 'ok', empty: 'ok', broken: 'ok', brief: 'ok', missing: 'failed' })
+    await until(async () => agree(await standing(gateway), { well: 'ready', empty: 'ready', broken: 'ready', brief: 'ready', missing: 'failing', lost: 'failing', wordless: 'failing' }), 120_000)
+    t.same(statesIn((await consult(env)).findings.filter(({ part }) => part.startsWith('upstream '))), { well: 'ok', empty: 'ok', broken: 'ok', brief: 'ok', missing: 'failed', lost: 'failed', wordless: 'failed' })
     t.match(await (await fetch(gateway.metricsUrl)).text(), 'portcullis_upstream_ready{upstream="brief"} 1\n')
   })
 
@@ -56,9 +56,11 @@ t.test('the doctor, /readyz and the metrics say the same of every upstream: well
     t.equal(code, 1)
     const upstreams = findings.filter(({ part }) => part.startsWith('upstream '))
     t.ok(upstreams.every(({ by }) => by === 'doctor'))
-    t.same(statesIn(upstreams), { well: 'ok', empty: 'warning', broken: 'failed', brief: 'failed', missing: 'failed' })
+    t.same(statesIn(upstreams), { well: 'ok', empty: 'warning', broken: 'failed', brief: 'failed', missing: 'failed', lost: 'failed', wordless: 'failed' })
     t.match(upstreams.find(({ part }) => part === 'upstream well')?.text, /^2 tools in \d+ ms, session era\.$/)
     t.match(upstreams.find(({ part }) => part === 'upstream missing')?.text, /It does not start: .*\/nowhere\/at-all/)
+    t.match(upstreams.find(({ part }) => part === 'upstream lost')?.remedy, /^It said: Error: Cannot find module '\S+gone\.js'$/, 'and not the stack that comes after it')
+    t.match(upstreams.find(({ part }) => part === 'upstream wordless')?.remedy, /^It said: one \/ two$/)
     const { rows } = await gateway.database.pool.query<{ owner: string }>("select detail->>'owner' as owner from ledger.attempt where kind = 'upstream' and upstream = 'well' order by time desc limit 1")
     t.same(rows, [{ owner: 'health:well' }])
     t.match(findings[1], { part: 'gateway', state: 'ok', text: /None runs here/ })

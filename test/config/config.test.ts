@@ -155,7 +155,9 @@ test('the environment decides where the gateway lives, and mistakes in it are to
   t.match(load(t, one, { PORT: '', DATABASE_URL: '', PORTCULLIS_ADMIN_PASSWORD: '' }), { server: { port: 8080 }, databaseUrl: undefined, adminPassword: undefined }, 'empty is absent')
 
   const message = mistakes(() => load(t, one, { HOST: 'http://x', PORT: '99999', METRICS_PORT: '-1', PUBLIC_URL: 'https://x/path', DATABASE_URL: 'mysql://user:hunter2@h', REDIS_URL: 'hunter3', LOG_LEVEL: 'wran' }))
-  t.match(message, 'environment HOST: must be an address to listen on')
+  t.match(message, 'environment HOST: must be an address or a name of this machine to listen on, such as 127.0.0.1, 0.0.0.0 or localhost, got "http://x"')
+  for (const HOST of ['999.1.1.1', '1.2.3.4.5', 'host.0x']) t.match(mistakes(() => load(t, one, { HOST })), `environment HOST: must be an address or a name of this machine to listen on, such as 127.0.0.1, 0.0.0.0 or localhost, got "${HOST}"`)
+  for (const HOST of ['localhost', 'gateway-1.example', '127.0.0.2']) t.equal(load(t, one, { HOST }).server.host, HOST)
   t.match(message, 'environment PORT: must be a port from 0 to 65535, got "99999"')
   t.match(message, 'environment METRICS_PORT: must be a port')
   t.match(message, 'environment PUBLIC_URL: must have no path, query or password: https://x')

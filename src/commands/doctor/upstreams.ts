@@ -14,6 +14,7 @@ import { UpstreamWatch } from '../../upstreams/watch.ts'
 import { version } from '../../version.ts'
 import { ago, mebibytes } from './finding.ts'
 import type { Finding } from './finding.ts'
+import { mostTelling } from './telling.ts'
 
 /** As the running gateway knows them: it looks at them all the time, and a second process of each would only disturb. */
 export function upstreamsOf ({ upstreams, instances }: Standing): Finding[] {
@@ -35,11 +36,11 @@ export async function tryUpstreams (config: Config, database: Database): Promise
   const events = supervisorEvents({ log, ledger, metrics, onNotification: () => {}, onStarted: () => {}, isWatched: () => false })
   const supervisor = new Supervisor(config, cells.spawn, watch.hearing({
     ...events,
-    stderr: (upstream, _owner, line) => { said.set(upstream, [...(said.get(upstream) ?? []), line].slice(-linesShown)) },
+    stderr: (upstream, _owner, line) => { said.set(upstream, [...(said.get(upstream) ?? []), line].slice(-linesKept)) },
   }))
   try {
     await watch.lookOnce(supervisor)
-    return watch.all.map((health) => findingOf(health, 'doctor', { use: '', failing: said.has(health.upstream) ? `It said: ${said.get(health.upstream)?.join(' / ')}` : 'It said nothing on standard error.' }))
+    return watch.all.map((health) => findingOf(health, 'doctor', { use: '', failing: said.has(health.upstream) ? `It said: ${mostTelling(said.get(health.upstream) ?? [])}` : 'It said nothing on standard error.' }))
   } finally {
     await watch.close()
     await supervisor.close(0)
@@ -48,7 +49,8 @@ export async function tryUpstreams (config: Config, database: Database): Promise
   }
 }
 
-const linesShown = 3
+/** A stack may come after what was the matter. */
+const linesKept = 100
 
 const gravity: Readonly<Record<UpstreamState, Finding['state']>> = { ready: 'ok', empty: 'warning', failing: 'failed', untried: 'warning', unknown: 'warning' }
 const remedies: Readonly<Record<Exclude<UpstreamState, 'ready' | 'failing'>, string>> = {

@@ -1,11 +1,12 @@
 import { createWriteStream } from 'node:fs'
-import { mkdir, open, rename, rm } from 'node:fs/promises'
+import { open, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { createGzip } from 'node:zlib'
 
 import { nextPage } from '../../../db/chain-rows.ts'
+import { makeDirectory } from '../../../db/make-directory.ts'
 import type { Part, Stretch } from '../../../db/retention.ts'
 import type { Signer } from '../checkpoint.ts'
 import { linkHash } from '../hash-chain.ts'
@@ -29,7 +30,7 @@ function archiveName ({ table, end }: Part): string {
  * file of that name is replaced. Rejects, and leaves no file, when the records changed since. Returns its path.
  */
 export async function writeArchive (db: Db, part: Part, stretches: readonly Stretch[], { directory, signer, time }: { readonly directory: string, readonly signer: Signer, readonly time: Date }): Promise<string> {
-  await mkdir(directory, { recursive: true, mode: 0o700 })
+  makeDirectory(directory, 0o700, 'Name a directory that this user may make and write to.')
   const file = archiveFile(directory, part)
   const draft = `${file}.new`
   const manifest = signManifest(signer, { name: archiveName(part), made: time.toISOString(), chains: stretches.map(archived) })
