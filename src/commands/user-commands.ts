@@ -1,4 +1,5 @@
 import { Command } from 'commander'
+import { collect } from './options.ts'
 import { inSession } from './session.ts'
 import type { CommandContext } from './session.ts'
 import { USUAL_ROLES, addUser, changeRoles, listUsers, resetPassword, setDisabled } from './user.ts'
@@ -40,8 +41,4 @@ export function userCommands (context: CommandContext): Command {
       await inSession(context, config, async (session) => await resetPassword(session, name, { passwordStdin }))
     })
   return user
-}
-
-function collect (value: string, before: string[] = []): string[] {
-  return [...before, value]
 }

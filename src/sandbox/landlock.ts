@@ -86,7 +86,7 @@ exit $code`
  * Gives the program its environment, inside: in that of the programs before it, it would act outside, in their arguments
  * everybody could read it, and in a file it would outlive a gateway that is killed.
  */
-const dress = ({ environment }: Talks): string => `set -a; eval "$(/bin/cat <&${environment})"; exec "$@" ${environment}<&-`
+const dress = ({ environment }: Talks): string => `text=$(/bin/cat <&${environment}) || exit 126; set -a; eval "$text"; exec "$@" ${environment}<&-`
 
 function commandLine (spec: CellSpec, plan: Plan, scratch: Scratch, tools: LandlockTools, user: typeof nobody | undefined, talks: Talks): string[] {
   const options = landlockOptions({

@@ -66,22 +66,24 @@ t.test('with no place left, one whose news somebody waits for stays as long as a
   t.equal(await pid(bob), 1, 'when all are waited for, the one that was idle longest makes room')
 })
 
-t.test('while all are at work, who comes waits for the first that ends', async (t) => {
+/** A gateway whose only instance works for so many milliseconds, for alice; `token` is bob's. */
+async function onlyPlaceTaken (t: Test, ms: number): Promise<{ gateway: TestGateway, token: string, slow: ReturnType<Hand['callTool']> }> {
   const gateway = await gatewayWith(t, { instances: { total: 1 } })
   const alice = await gateway.client('/mcp/fixture', await gateway.addUser('alice', ['user']))
   const token = await gateway.addUser('bob', ['user'])
-  const slow = alice.callTool({ name: 'sleep', arguments: { ms: 1500 } })
+  const slow = alice.callTool({ name: 'sleep', arguments: { ms } })
   await until(() => gateway.calls().some(({ params }) => params?.['name'] === 'sleep'))
+  return { gateway, token, slow }
+}
+
+t.test('while all are at work, who comes waits for the first that ends', async (t) => {
+  const { gateway, token, slow } = await onlyPlaceTaken(t, 1500)
   t.equal(await pid(await gateway.client('/mcp/fixture', token)), 1)
   t.match(await slow, { content: [{ text: 'slept 1500' }] })
 })
 
 t.test('T18: nothing is started for a user who was disabled while they waited in line', async (t) => {
-  const gateway = await gatewayWith(t, { instances: { total: 1 } })
-  const alice = await gateway.client('/mcp/fixture', await gateway.addUser('alice', ['user']))
-  const token = await gateway.addUser('bob', ['user'])
-  const slow = alice.callTool({ name: 'sleep', arguments: { ms: 2500 } })
-  await until(() => gateway.calls().some(({ params }) => params?.['name'] === 'sleep'))
+  const { gateway, token, slow } = await onlyPlaceTaken(t, 2500)
   const bob = gateway.client('/mcp/fixture', token).catch(String)
   await until(async () => (await (await fetch(gateway.metricsUrl)).text()).includes('portcullis_instances{upstream="fixture",state="starting"} 1'))
   await gateway.disableUser('bob')
