@@ -19,6 +19,8 @@ export interface Database {
   readonly pool: pg.Pool
   /** For another process or connection to reach the same database. Holds the password, if there is one. */
   readonly url: string
+  /** The embedded server, whose processes are ours. */
+  readonly embedded: boolean
   /** Ends the connections; stops the embedded server when nobody else uses it. Idempotent. */
   close (): Promise<void>
 }
@@ -54,7 +56,7 @@ export async function openDatabase (options: DatabaseOptions): Promise<Database>
     await close()
     throw error
   }
-  return { db, pool, url, close }
+  return { db, pool, url, embedded: embedded !== undefined, close }
 }
 
 /** Connections of one's own to a database that is known to be there; nothing is tried before the first query. */
@@ -68,7 +70,7 @@ export function connectLazily (url: string, log: Log | undefined, connections: n
 export function connectPatiently (url: string, log: Log | undefined): Database {
   const pool = openPool(url, log, 2, {})
   const db = new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) })
-  return { db, pool, url, close: async () => await endPool(db, pool) }
+  return { db, pool, url, embedded: false, close: async () => await endPool(db, pool) }
 }
 
 /** How long a server may take to accept connections before we give up. */

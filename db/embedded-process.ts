@@ -33,8 +33,8 @@ export function isAlive (pid: number): boolean {
   }
 }
 
-/** Where there is no /proc (macOS) every live process might be one. */
-function isPostgres (pid: number): boolean {
+/** Is it a process of Postgres, ours or not? Where there is no /proc (macOS) every live process might be one. */
+export function isPostgres (pid: number): boolean {
   if (!existsSync('/proc/self/comm')) return true
   try {
     return readFileSync(`/proc/${pid}/comm`, 'utf8').startsWith('postgres')

@@ -90,7 +90,7 @@ export async function openGateway (config: Config, log: Log): Promise<Gateway> {
     const database = own(await openDatabase({ url: config.databaseUrl, data: config.data, log }))
     const watch = own(watchDatabase(database.pool))
     const sinks = own(openSinks(config.audit.sinks, { database, log }))
-    const ledger = own(openLedger({ data: config.data, database, obstacle: () => sinks.obstacle, thread: { url: database.url }, seed: ledgerSeed(config.data), audit: config.audit, log }))
+    const ledger = own(openLedger({ data: config.data, database, obstacle: () => sinks.obstacle, thread: database, seed: ledgerSeed(config.data), audit: config.audit, log }))
     own(openSteward({ ...config, url: database.url, database, log }))
     void announceMissingIndexes(database, log)
     const cells = own(openCells(config, packageEvents({ log, ledger, metrics: measured })))

@@ -20,6 +20,7 @@ import { timeLeft } from './time-left.ts'
 import { HEARTBEAT_MS, ownedHere } from './segment.ts'
 import type { Chain } from './segment.ts'
 import type { ShippingFacts } from './shipping.ts'
+import type { DatabaseAddress } from './shipping-thread.ts'
 import type { Io } from './segment-file.ts'
 
 export type { Entry } from './entry.ts'
@@ -68,8 +69,8 @@ export interface LedgerOptions {
   /** Data directory; the spool is in `ledger` beneath it. */
   readonly data: string
   readonly database: Pick<Database, 'db' | 'pool'>
-  /** Address of the same database: shipping gets a thread of its own. Without it this thread ships. */
-  readonly thread?: { readonly url: string }
+  /** The same database: shipping gets a thread of its own. Without it this thread ships. */
+  readonly thread?: DatabaseAddress
   readonly audit: Pick<AuditSpec, 'durability' | 'maxOutage' | 'spoolMax' | 'checkpointEvery' | 'anchor'> & Partial<Pick<AuditSpec, 'onFailure'>>
   /** 32 secret bytes that are not in the database: the key that signs the heads of the chains. */
   readonly seed: Buffer

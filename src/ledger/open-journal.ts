@@ -27,7 +27,7 @@ export function openJournal (options: LedgerOptions, plan: ShippingPlan): Opened
 }
 
 function openSpool ({ database, thread, log, io, segmentBytes }: LedgerOptions, plan: ShippingPlan, durability: 'fsync' | 'os'): Opened {
-  const shipping = thread === undefined ? new DirectShipping({ ...plan, log, database }) : new ThreadedShipping({ ...plan, log, url: thread.url })
+  const shipping = thread === undefined ? new DirectShipping({ ...plan, log, database }) : new ThreadedShipping({ ...plan, log, address: thread })
   const { directory, chain } = plan
   const journal = new Spool({ directory, chain, durability, onProgress: progress => shipping.note(progress), ...(io !== undefined && { io }), ...(segmentBytes !== undefined && { segmentBytes }) })
   return { journal, shipping, disconnect: () => Promise.resolve() }

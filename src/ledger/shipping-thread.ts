@@ -5,10 +5,15 @@ import type { Log } from '../../db/connect.ts'
 import type { Shipping, ShippingFacts, ShippingPlan } from './shipping.ts'
 import type { Progress } from './spool-tail.ts'
 
-/** What the thread is given; `url` is the database's. */
-export interface ThreadData {
-  readonly plan: ShippingPlan
+/** The database as a thread can be told of it; `embedded`: its server's processes are ours. */
+export interface DatabaseAddress {
   readonly url: string
+  readonly embedded: boolean
+}
+
+/** What the thread is given. */
+export interface ThreadData extends DatabaseAddress {
+  readonly plan: ShippingPlan
 }
 
 /** To the thread. */
@@ -58,8 +63,8 @@ export class ThreadedShipping implements Shipping {
   #ended: () => void = () => {}
   #caughtUp: () => void = () => {}
 
-  constructor ({ log, url, ...plan }: ShippingPlan & { readonly url: string, readonly log: Log }) {
-    this.#data = { plan, url }
+  constructor ({ log, address: { url, embedded }, ...plan }: ShippingPlan & { readonly address: DatabaseAddress, readonly log: Log }) {
+    this.#data = { plan, url, embedded }
     this.#log = log
     this.caughtUp = new Promise(resolve => { this.#caughtUp = resolve })
     this.#start()

@@ -4,6 +4,7 @@ import type { MessagePort } from 'node:worker_threads'
 
 import { connectLazily } from '../../db/connect.ts'
 import type { Log } from '../../db/connect.ts'
+import { giveWay, giveWayHere } from '../../db/give-way.ts'
 import { DirectShipping } from './shipping.ts'
 import { REPORT_MS } from './shipping-thread.ts'
 import type { News, Order, ThreadData } from './shipping-thread.ts'
@@ -13,10 +14,12 @@ const CONNECTIONS = 3
 
 if (parentPort !== null) run(parentPort, workerData as ThreadData)
 
-function run (port: MessagePort, { plan, url }: ThreadData): void {
+function run (port: MessagePort, { plan, url, embedded }: ThreadData): void {
   const tell = (news: News): void => port.postMessage(news)
   const log = forward(tell)
   const database = connectLazily(url, log, CONNECTIONS)
+  giveWayHere()
+  if (embedded) giveWay(database.pool)
   // A Buffer arrives as a plain array of bytes.
   const shipping = new DirectShipping({ ...plan, seed: Buffer.from(plan.seed), database, log })
   let told = ''

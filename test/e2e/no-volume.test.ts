@@ -75,7 +75,7 @@ t.test('durability database: who waits for a database that is away is told, and 
 t.test('durability database: the chain of a gateway that is gone is closed and signed by another; that of one that lives is not', async (t) => {
   const database = await testDatabase(t)
   const data = temporaryDirectory(t)
-  const options = { audit: { ...audit, durability: 'database' }, thread: { url: database.url } } as const
+  const options = { audit: { ...audit, durability: 'database' }, thread: database } as const
   const living = testLedger(t, database, data, options)
   living.append(intent('living'))
   await durable(living)

@@ -189,7 +189,7 @@ t.test('with the anchor alone, a chain that was written anew and a return to an 
 
 t.test('a head that has moved is signed while the gateway runs', async t => {
   const site = { database: await testDatabase(t), data: temporaryDirectory(t) }
-  const ledger = testLedger(t, site.database, site.data, { seed: ledgerSeed(site.data), audit: { ...audit, checkpointEvery: 50 }, thread: { url: site.database.url } })
+  const ledger = testLedger(t, site.database, site.data, { seed: ledgerSeed(site.data), audit: { ...audit, checkpointEvery: 50 }, thread: site.database })
   await ledger.caughtUp
   ledger.append(intent('one'))
   while (readCheckpointFiles(site.data).length < 1) await sleep(20)

@@ -12,7 +12,7 @@ const [data = '', url = '', path = '', durability = 'fsync'] = process.argv.slic
 const acknowledgements = openSync(path, 'a')
 const log = createLogger({ level: 'silent' })
 const database = await openDatabase({ url, data, migrate: false })
-const ledger = openLedger({ data, database, log, thread: { url }, seed: Buffer.alloc(32, 7), audit: { durability: durability === 'os' ? 'os' : 'fsync', maxOutage: 60_000, spoolMax: 1e9, checkpointEvery: 60_000, anchor: undefined } })
+const ledger = openLedger({ data, database, log, thread: { url, embedded: false }, seed: Buffer.alloc(32, 7), audit: { durability: durability === 'os' ? 'os' : 'fsync', maxOutage: 60_000, spoolMax: 1e9, checkpointEvery: 60_000, anchor: undefined } })
 
 for (let caller = 0; caller < 8; caller++) call()
 
