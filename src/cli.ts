@@ -1,18 +1,9 @@
 #!/usr/bin/env -S node --min-semi-space-size=32 --max-semi-space-size=64 --use-largepages=silent --no-memory-reducer
 import { Command, CommanderError, Option } from 'commander'
-import { check } from './commands/check.ts'
-import { auditCommands } from './commands/audit-commands.ts'
-import { clientCommands } from './commands/client.ts'
-import { connectCommand } from './commands/connect.ts'
-import { dbCommands } from './commands/db.ts'
-import { doctorCommand } from './commands/doctor.ts'
-import { explainCommand } from './commands/explain.ts'
-import { keyCommands } from './commands/key.ts'
-import { pinCommand } from './commands/pin.ts'
-import { tokenCommands } from './commands/token-commands.ts'
+import { catalogue } from './commands/catalogue.ts'
 import { UsageError } from './commands/usage-error.ts'
-import { userCommands } from './commands/user-commands.ts'
-import { ConfigError, environment, formatProblem, loadConfig } from './config/config.ts'
+import { environment } from './config/environment.ts'
+import { ConfigError, formatProblem } from './config/problems.ts'
 import { Refusal } from './errors.ts'
 import { version } from './version.ts'
 
@@ -24,7 +15,8 @@ process.exitCode = await run(process.argv)
 /** Runs one command line. @returns the exit code: 0 done, 1 it could not be done, 2 it was not understood */
 async function run (argv: string[]): Promise<number> {
   try {
-    await program().parseAsync(argv)
+    const portcullis = await program(argv)
+    await portcullis.parseAsync(argv)
     return Number(process.exitCode ?? 0)
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
@@ -33,19 +25,20 @@ async function run (argv: string[]): Promise<number> {
   }
 }
 
-function program (): Command {
+async function program (argv: readonly string[]): Promise<Command> {
   const portcullis = new Command('portcullis')
     .description('The security guard between AI assistants and the tools they use.')
     .version(version)
     .showSuggestionAfterError()
     .showHelpAfterError('(portcullis help lists the commands)')
+    .configureHelp({ subcommandTerm: (command) => command.name() })
     .exitOverride()
   portcullis.command('serve')
     .description('run the gateway')
     .addOption(configOption())
     .option('--allow-unsandboxed', 'run upstreams that say `sandbox: none`', false)
     .action(async ({ config, allowUnsandboxed }: { config?: string, allowUnsandboxed: boolean }) => {
-      const { serve } = await import('./main.ts') // the other commands start faster without it
+      const [{ serve }, { loadConfig }] = await Promise.all([import('./main.ts'), import('./config/config.ts')])
       await serve(loadConfig(environment(), { file: config, allowUnsandboxed }), out)
     })
   portcullis.command('check')
@@ -54,10 +47,14 @@ function program (): Command {
     .option('--json', 'for scripts', false)
     .option('--allow-unsandboxed', 'accept upstreams that say `sandbox: none`', false)
     .action(async ({ config, json, allowUnsandboxed }: { config?: string, json: boolean, allowUnsandboxed: boolean }) => {
+      const { check } = await import('./commands/check.ts')
       process.exitCode = await check({ env: environment(), ...(config === undefined ? {} : { file: config }), json, allowUnsandboxed, out })
     })
-  for (const group of [userCommands, tokenCommands, clientCommands, keyCommands, auditCommands, dbCommands]) portcullis.addCommand(inherit(group({ env: environment(), out, configOption })))
-  for (const command of [connectCommand, doctorCommand, explainCommand, pinCommand]) portcullis.addCommand(inherit(command({ env: environment(), out, configOption })))
+  for (const [name, { summary, load }] of Object.entries(catalogue)) {
+    // One that is not named is only listed.
+    const command = argv.includes(name) ? (await load())({ env: environment(), out, configOption }) : new Command(name)
+    portcullis.addCommand(inherit(command.description(summary)))
+  }
   return portcullis
 }
 

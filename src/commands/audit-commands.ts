@@ -17,7 +17,7 @@ interface Common { readonly config?: string }
 /** `portcullis audit …` */
 export function auditCommands (context: CommandContext): Command {
   const { configOption } = context
-  const audit = new Command('audit').description('the record of every attempt')
+  const audit = new Command('audit')
   audit.command('tail')
     .description('the newest attempts')
     .option('-n, --lines <count>', 'how many (default 20)')

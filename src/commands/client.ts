@@ -13,7 +13,7 @@ interface Common { readonly config?: string }
 /** `portcullis client …` */
 export function clientCommands (context: CommandContext): Command {
   const { configOption } = context
-  const client = new Command('client').description('programs that get tokens: those that act by themselves, and those that people let in')
+  const client = new Command('client')
   client.command('add <name>')
     .description('add a program that acts by itself (client credentials); its secret is printed once')
     .requiredOption('--role <role>', 'what it may do (repeatable)', (value: string, before: string[] | undefined) => [...before ?? [], value])

@@ -13,7 +13,6 @@ interface Options { readonly config?: string, readonly url?: string, readonly na
 /** `portcullis connect CLIENT`: what to tell a client so that it uses this gateway. */
 export function connectCommand ({ env, out, configOption }: CommandContext): Command {
   return new Command('connect')
-    .description(`print, or write, what a client needs to use this gateway: ${Object.keys(clients).join(', ')}`)
     .argument('<client>')
     .option('--url <url>', 'address of the gateway (default: PUBLIC_URL)')
     .option('--name <name>', 'what the client calls it', 'portcullis')

@@ -11,7 +11,7 @@ import type { CommandContext } from './session.ts'
 
 /** `portcullis db …`: what the owner of the database does, so that the gateway need not be the owner. */
 export function dbCommands ({ configOption, env, out }: CommandContext): Command {
-  const db = new Command('db').description('the database, as its owner')
+  const db = new Command('db')
   db.command('migrate')
     .description('bring the schema up to date, and let a role run a gateway on it')
     .option('--grant <role>', 'an existing role: it may add to the ledger, and neither change nor remove anything in it')

@@ -20,7 +20,6 @@ interface Options { readonly config?: string, readonly json: boolean, readonly a
 /** `portcullis doctor`: looks at everything a gateway needs, and says what to do. */
 export function doctorCommand ({ env, out, configOption }: CommandContext): Command {
   return new Command('doctor')
-    .description('look at everything the gateway needs, and say what is wrong and what to do')
     .option('--json', 'for scripts', false)
     .option('--allow-unsandboxed', 'accept upstreams that say `sandbox: none`', false)
     .addOption(configOption())

@@ -19,7 +19,6 @@ import { UsageError } from './usage-error.ts'
 export function explainCommand (context: CommandContext): Command {
   const { configOption, env } = context
   return new Command('explain')
-    .description('why a user may call something or not; with --replay, what another policy would change')
     .argument('[user]')
     .argument('[target]', 'such as files/read_file')
     .option('--args <json>', 'the arguments of the call')

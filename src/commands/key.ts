@@ -10,7 +10,7 @@ import { table } from './table.ts'
 /** `portcullis key …` */
 export function keyCommands (context: CommandContext): Command {
   const { configOption } = context
-  const key = new Command('key').description('the keys that access tokens are signed with')
+  const key = new Command('key')
   key.command('rotate')
     .description('make a new signing key; it is published at once and signs in an hour')
     .option('--now', 'sign with it at once (when the old one may be in wrong hands)')

@@ -16,7 +16,6 @@ import type { CommandContext, CommandSession } from './session.ts'
 /** `portcullis pin …` */
 export function pinCommand (context: CommandContext): Command {
   return new Command('pin')
-    .description('what the packages of upstreams are pinned to, and what the registry has now')
     .argument('[upstream]', 'only this one')
     .option('--approve', 'install what the registry has now, and pin it')
     .option('--json', 'for scripts')

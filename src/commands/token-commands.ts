@@ -8,7 +8,7 @@ interface Common { readonly config?: string }
 /** `portcullis token …` */
 export function tokenCommands (context: CommandContext): Command {
   const { configOption } = context
-  const token = new Command('token').description('personal access tokens, for clients that keep a header')
+  const token = new Command('token')
   token.command('create')
     .description('create a token and print it once')
     .requiredOption('--name <name>', 'what the token is for, for example the client and machine')

@@ -9,7 +9,7 @@ interface Common { readonly config?: string }
 /** `portcullis user …` */
 export function userCommands (context: CommandContext): Command {
   const { configOption } = context
-  const user = new Command('user').description('who may log in')
+  const user = new Command('user')
   user.command('add <name>')
     .description('create a user; the password is asked for, read with --password-stdin, or generated and printed once')
     .option('--role <role>', `give a role (repeatable; without it ${USUAL_ROLES.join(', ')}, where the configuration has that role, else none)`, collect)

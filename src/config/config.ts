@@ -4,8 +4,7 @@ import type { AskKind } from '../protocol/capabilities.ts'
 import type { Flags } from './environment.ts'
 import type { IdentitySpec } from './identity-spec.ts'
 
-export { environment } from './environment.ts'
-export { ConfigError, formatProblem } from './problems.ts'
+export { ConfigError } from './problems.ts'
 export { resolveReferences } from './references.ts'
 
 /** Everything Portcullis was told, checked, complete and frozen. */
