@@ -67,10 +67,10 @@ export function connectLazily (url: string, log: Log | undefined, connections: n
 }
 
 /** The same for work that takes as long as it takes: statements have no limit. */
-export function connectPatiently (url: string, log: Log | undefined): Database {
+export function connectPatiently (url: string, log: Log | undefined): Omit<Database, 'embedded'> {
   const pool = openPool(url, log, 2, {})
   const db = new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) })
-  return { db, pool, url, embedded: false, close: async () => await endPool(db, pool) }
+  return { db, pool, url, close: async () => await endPool(db, pool) }
 }
 
 /** How long a server may take to accept connections before we give up. */

@@ -4,7 +4,7 @@ import type { MessagePort } from 'node:worker_threads'
 
 import { connectLazily } from '../../db/connect.ts'
 import type { Log } from '../../db/connect.ts'
-import { giveWay, giveWayHere } from '../../db/give-way.ts'
+import { giveWay, giveWayHere } from './give-way.ts'
 import { DirectShipping } from './shipping.ts'
 import { REPORT_MS } from './shipping-thread.ts'
 import type { News, Order, ThreadData } from './shipping-thread.ts'

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { chmodSync, existsSync, readFileSync, readdirSync } from 'node:fs'
 import { getPriority } from 'node:os'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import type { Worker } from 'node:worker_threads'
 
@@ -9,7 +10,7 @@ import type { Test } from 'tap'
 
 import { openDatabase } from '../../db/connect.ts'
 import type { Database } from '../../db/connect.ts'
-import { NICE } from '../../db/give-way.ts'
+import { NICE } from '../../src/ledger/give-way.ts'
 import { durable, intent, temporaryDirectory, testLedger } from '../support/ledger.ts'
 import { until } from '../support/gateway.ts'
 import { testDatabase } from '../support/postgres.ts'
@@ -67,7 +68,6 @@ t.test('the thread has a young generation of its own size, whatever the command 
   t.ok(young > 0 && young <= 6 * 1024 * 1024, `${young} bytes`)
 })
 
-/** Bytes of the young generation of a thread of this process. */
 const onLinux = process.platform === 'linux'
 
 t.test('what brings records to the database gives way to calls: the thread, and of the embedded server the processes that it uses; on a server of one\'s own nothing is touched', { skip: !onLinux && 'nice values of threads are of Linux' }, async t => {
@@ -85,6 +85,7 @@ async function nicesWhileShipping (t: Test, database: Database): Promise<{ threa
   const ledger = testLedger(t, database, temporaryDirectory(t), { thread: database })
   ledger.append(intent(ledger.newRecord()))
   await until(() => ledger.status.lastShippedAt !== undefined, 60_000)
+  await sleep(1_000) // the kernel takes few such changes at a time from a user
   const { rows } = await database.pool.query<{ pid: number, shipping: boolean }>(`
     select pid, query ~* 'ledger' and pid <> pg_backend_pid() as shipping from pg_stat_activity
     where datname = current_database() and backend_type = 'client backend' and (pid = pg_backend_pid() or query ~* 'ledger')`)
@@ -105,6 +106,7 @@ function niceOf (pid: number): number {
   return Number(/nice (-?\d+)/.exec(text)?.[1] ?? getPriority(pid))
 }
 
+/** Bytes of the young generation of a thread of this process. */
 function youngOf (thread: number | undefined): number {
   const { workers } = process.report.getReport() as { workers: { header: { threadId: number }, javascriptHeap: { heapSpaces: { new_space: { memorySize: number } } } }[] }
   return workers.find(({ header }) => header.threadId === thread)?.javascriptHeap.heapSpaces.new_space.memorySize ?? 0
