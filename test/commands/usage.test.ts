@@ -3,9 +3,11 @@ import { once } from 'node:events'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 
+import { Option } from 'commander'
 import t from 'tap'
 import { stringify } from 'yaml'
 
+import { catalogue } from '../../src/commands/catalogue.ts'
 import { testDatabase } from '../support/postgres.ts'
 
 const cli = fileURLToPath(new URL('../../dist/src/cli.js', import.meta.url))
@@ -40,3 +42,18 @@ t.test('the help of `user add` says which roles a user gets unasked', async (t) 
   const child = spawn(process.execPath, [cli, 'user', 'add', '--help'], { env: { PATH: process.env['PATH'] }, stdio: ['ignore', 'pipe', 'inherit'] })
   t.match((await text(child.stdout)).replaceAll(/\s+/g, ' '), '--role <role> give a role (repeatable; without it user, where the configuration has that role, else none)')
 })
+
+t.test('each command of the catalogue is the one of its name, is listed with what it is for, and has its help', async (t) => {
+  const list = (await printed('--help')).replace(/\s+/g, ' ')
+  for (const [name, { summary, load }] of Object.entries(catalogue)) {
+    const command = (await load())({ env: {}, out: () => {}, configOption: () => new Option('-c, --config <file>') })
+    t.equal(command.name(), name)
+    t.match(list, `${name} ${summary}`)
+  }
+  t.match(await printed('help', 'user'), /^Usage: portcullis user[^]*who may log in[^]*add \[options\] <name>/)
+})
+
+async function printed (...command: string[]): Promise<string> {
+  const child = spawn(process.execPath, [cli, ...command], { env: { PATH: process.env['PATH'] }, stdio: ['ignore', 'pipe', 'inherit'] })
+  return await text(child.stdout)
+}
