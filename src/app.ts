@@ -53,6 +53,7 @@ import { createMetrics } from './metrics/metrics.ts'
 import type { Metrics } from './metrics/metrics.ts'
 import { compilePolicy } from './policy/policy.ts'
 import { readiness, standing } from './readiness.ts'
+import { ReceivedMessage } from './received-message.ts'
 import { Sessions } from './sessions.ts'
 import { openCells } from './upstreams/cells.ts'
 import type { Cells } from './upstreams/cells.ts'
@@ -133,6 +134,7 @@ export async function openGateway (config: Config, log: Log): Promise<Gateway> {
  */
 function createApp (config: Config, log: Log): FastifyInstance {
   const app = Fastify({
+    http: { IncomingMessage: ReceivedMessage },
     keepAliveTimeout: 65_000,
     requestTimeout: 30_000,
     bodyLimit: config.server.maxBody,

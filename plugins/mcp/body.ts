@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import type { FastifyContentTypeParser, FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify'
 import { refuseEncoded } from '../../src/content-coding.ts'
 import { Refusal } from '../../src/errors.ts'
+import { ReceivedMessage } from '../../src/received-message.ts'
 
 /** `late`: it was not there yet when its head was read. */
 type Done = (error: Error | null, body?: Buffer, late?: boolean) => void
@@ -56,22 +57,20 @@ function isJson (type: string): boolean {
   return /^application\/json\s*(?:;|$)/i.test(type.trimStart())
 }
 
-interface Waiting { readonly message: IncomingMessage, readonly announced: number, readonly done: Done }
+interface Waiting { readonly message: IncomingMessage, readonly done: Done }
 
 /**
- * Gives a body to `done` with its last byte, as Content-Length announces it (node:http holds a client to that); only a
- * chunked body has to wait for the end of the stream.
+ * Gives a body to `done` with its last byte.
  *
  * Bodies are looked at once a turn of the event loop, when node:http has parsed all that came in: nearly all are complete by
- * then. What is done with them is done one behind the other, while the processor still knows the way from the last one:
- * at 16 calls at a time that saves a tenth of the CPU of each.
+ * then, and taken without being read as a stream. What is done with them is done one behind the other, while the processor
+ * still knows the way from the last one: at 16 calls at a time that saves a tenth of the CPU of each.
  */
 function reader ({ bytes: limit, together }: Measure): (message: IncomingMessage, done: Done) => void {
   const waiting: Waiting[] = []
   return (message, done) => {
-    const announced = Number(message.headers['content-length'])
-    if (announced > limit) return done(tooLarge(limit))
-    if (waiting.push({ message, announced, done }) === 1) setImmediate(readAll)
+    if (Number(message.headers['content-length']) > limit) return done(tooLarge(limit))
+    if (waiting.push({ message, done }) === 1) setImmediate(readAll)
   }
 
   function readAll (): void {
@@ -86,21 +85,23 @@ function reader ({ bytes: limit, together }: Measure): (message: IncomingMessage
     }
   }
 
-  function readOne ({ message, announced, done }: Waiting): void {
-    const first = message.read() as Buffer | null
-    if (first !== null && first.length === announced) done(null, first)
+  function readOne ({ message, done }: Waiting): void {
+    const whole = message instanceof ReceivedMessage ? message.takeWhole() : undefined
+    if (whole !== undefined && whole.length <= limit) done(null, whole)
+    else if (whole !== undefined) done(tooLarge(limit)) // chunked: nothing announced it
     else if (message.destroyed) done(message.errored ?? leftEarly()) // nothing will be heard of it any more
-    else readOn(message, first, { announced, limit }, done)
+    else readOn(message, limit, done)
   }
 }
 
-function readOn (message: IncomingMessage, first: Buffer | null, { announced, limit }: { readonly announced: number, readonly limit: number }, done: Done): void {
+/** With the last byte that Content-Length announces (node:http holds a client to that); a chunked body has to wait for the end of the stream. */
+function readOn (message: IncomingMessage, limit: number, done: Done): void {
+  const announced = Number(message.headers['content-length'])
   const chunks: Buffer[] = []
   let length = 0
   message.on('data', take)
   message.on('end', end)
   message.on('error', end)
-  if (first !== null) take(first)
 
   function take (chunk: Buffer): void {
     length += chunk.length

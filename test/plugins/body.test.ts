@@ -6,9 +6,10 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import t from 'tap'
 
 import { receive } from '../../plugins/mcp/body.ts'
+import { ReceivedMessage } from '../../src/received-message.ts'
 
 t.test('a message whose client left while its token was looked up ends with an error; the others of the same moment are served', async t => {
-  const app = fastify()
+  const app = fastify({ http: { IncomingMessage: ReceivedMessage } })
   t.teardown(async () => await app.close())
   const errors: string[] = []
   const echo = (request: FastifyRequest, reply: FastifyReply): void => { void reply.send(request.body) }
@@ -33,7 +34,7 @@ t.test('a message whose client left while its token was looked up ends with an e
 })
 
 t.test('messages that come at once are acted on some at a time, in their order', async t => {
-  const app = fastify()
+  const app = fastify({ http: { IncomingMessage: ReceivedMessage } })
   t.teardown(async () => await app.close())
   const turns: number[] = []
   let inThisTurn = 0
