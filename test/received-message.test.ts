@@ -6,13 +6,14 @@ import type { AddressInfo, Socket } from 'node:net'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 
 import t from 'tap'
+import type { Test } from 'tap'
 
 import { ReceivedMessage } from '../src/received-message.ts'
 
 type Handler = (message: ReceivedMessage, response: ServerResponse) => Promise<void>
 
 /** A server whose messages are read by `handler`, and a connection to it. */
-async function talk (t: Tap, handler: Handler): Promise<{ socket: Socket, answers: () => string }> {
+async function talk (t: Test, handler: Handler): Promise<{ socket: Socket, answers: () => string }> {
   const server = createServer({ IncomingMessage: ReceivedMessage }, (message, response) => {
     handler(message, response).catch((error: unknown) => { response.writeHead(500).end(String(error)) })
   }).listen(0, '127.0.0.1')
@@ -25,8 +26,6 @@ async function talk (t: Tap, handler: Handler): Promise<{ socket: Socket, answer
   await once(socket, 'connect')
   return { socket, answers: () => text }
 }
-
-type Tap = typeof t
 
 function post (body: string): string {
   return `POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`

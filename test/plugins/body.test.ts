@@ -56,3 +56,23 @@ t.test('messages that come at once are acted on some at a time, in their order',
   t.strictSame(answers.match(/\{"n":\d\}/g), Array.from({ length: 8 }, (_, n) => `{"n":${n}}`))
   t.strictSame(turns, [3, 3, 2])
 })
+
+t.test('a chunked body that nothing announced is held to the limit too, in one piece and in several', async t => {
+  const app = fastify({ http: { IncomingMessage: ReceivedMessage } })
+  t.teardown(async () => await app.close())
+  app.setErrorHandler((error: Error & { code?: string }, _request, reply) => { void reply.code(413).send(error.code) })
+  const echo = (request: FastifyRequest, reply: FastifyReply): void => { void reply.send(request.body) }
+  app.post('/', { onRequest: receive({ bytes: 100, together: Infinity }, (_request, _reply, done) => done(), echo) }, echo)
+  await app.listen({ host: '127.0.0.1', port: 0 })
+
+  const chunk = (size: number): string => `${size.toString(16)}\r\n${'x'.repeat(size)}\r\n`
+  const statuses: number[] = []
+  for (const chunks of [[100], [101], [50, 50], [50, 51]]) {
+    const socket = connect((app.server.address() as AddressInfo).port, '127.0.0.1').setEncoding('utf8')
+    socket.write(`POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n${chunks.map(chunk).join('')}0\r\n\r\n`)
+    let answer = ''
+    for await (const text of socket) answer += String(text)
+    statuses.push(Number(answer.slice(9, 12)))
+  }
+  t.strictSame(statuses, [200, 413, 200, 413])
+})
