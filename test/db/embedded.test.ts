@@ -14,6 +14,7 @@ import type { Test } from 'tap'
 import { openDatabase } from '../../db/connect.ts'
 import { openEmbedded } from '../../db/embedded.ts'
 import type { Embedded } from '../../db/embedded.ts'
+import { until } from '../support/until.ts'
 
 const asRoot = process.getuid?.() === 0
 const shared = '/var/lib/portcullis'
@@ -56,14 +57,6 @@ function isRunning (pid: number): boolean {
     return process.kill(pid, 0)
   } catch {
     return false
-  }
-}
-
-async function until (what: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 20_000
-  while (!await what()) {
-    if (Date.now() > deadline) throw new Error('it did not happen')
-    await sleep(20)
   }
 }
 
@@ -110,7 +103,7 @@ t.test('two processes that start at once on a new directory share one server, wh
   await sleep(300)
   t.ok(isRunning(pid), 'nor does one that is killed')
   two.child.kill('SIGKILL')
-  await until(() => !isRunning(pid))
+  await until(() => !isRunning(pid), 20_000)
 })
 
 t.test('a server that is killed is started again at the same address', async t => {
@@ -118,7 +111,7 @@ t.test('a server that is killed is started again at the same address', async t =
   const server = await open(t, data, notes)
   const pid = await serverOf(server)
   process.kill(pid, 'SIGKILL')
-  await until(() => ask(server.url, 'select 1 as answer').then(() => true, () => false))
+  await until(() => ask(server.url, 'select 1 as answer').then(() => true, () => false), 20_000)
   t.not(await serverOf(server), pid)
   t.ok(notes.some(note => note.includes('starting it again')))
 })
@@ -191,7 +184,7 @@ t.test('as root, an installation that is closed to others and was made without i
   const pid = Number(await other.line())
   t.match(readFileSync(`/proc/${pid}/cmdline`, 'utf8'), /^\/var\/lib\/portcullis\/postgres-/)
   other.child.kill('SIGKILL')
-  await until(() => !isRunning(pid))
+  await until(() => !isRunning(pid), 20_000)
 })
 
 t.test('a platform without binaries is told to set DATABASE_URL', async t => {

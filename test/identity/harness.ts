@@ -105,15 +105,6 @@ export function sha256 (text: string): string {
   return createHash('sha256').update(text).digest('base64url')
 }
 
-/** Waits until it holds; fails the test by rejecting when it never does. */
-export async function until (what: () => unknown, patience = 10_000): Promise<void> {
-  const deadline = Date.now() + patience
-  while (await what() !== true) {
-    if (Date.now() > deadline) throw new Error(`never came true: ${what.toString()}`)
-    await new Promise((resolve) => setTimeout(resolve, 10))
-  }
-}
-
 export interface Wire {
   readonly url: string
   /** The connections there are stay open, but nothing passes through them any more; new ones work. */

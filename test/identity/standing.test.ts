@@ -8,7 +8,8 @@ import { openPasswords } from '../../src/identity/passwords.ts'
 import { Standings } from '../../src/identity/standing.ts'
 import { addUser, findUser, resetPassword, setDisabled, setRoles } from '../../src/identity/users.ts'
 import type { UsersDeps } from '../../src/identity/users.ts'
-import { loginHeader, openGate, outcome, PASSWORD, scratch, until, wireTo } from './harness.ts'
+import { loginHeader, openGate, outcome, PASSWORD, scratch, wireTo } from './harness.ts'
+import { until } from '../support/until.ts'
 import type { Gate } from './harness.ts'
 import { testDatabase } from '../support/postgres.ts'
 
@@ -39,7 +40,7 @@ t.test('a change made by another process acts on two gateways within a second', 
   two.identity.onChange((userId, standing) => { seen.push(`${userId} ${standing?.disabled} ${standing?.roles.join()}`) })
 
   /** Both gateways remember the header, then the change happens; resolves with what each says within a second. */
-  async function afterwards (header: string, change: () => Promise<unknown>, settled: (gate: Gate) => unknown): Promise<void> {
+  async function afterwards (header: string, change: () => Promise<unknown>, settled: (gate: Gate) => Promise<boolean>): Promise<void> {
     for (const gate of [one, two]) {
       await gate.identity.authenticate(header)
       await until(async () => await gate.identity.authenticate(header) !== undefined && isRemembered(gate, header))

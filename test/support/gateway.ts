@@ -17,6 +17,9 @@ import { loadConfig } from '../../src/config/config.ts'
 import { createLogger } from '../../src/log.ts'
 import type { Database } from '../../db/connect.ts'
 import { testDatabase } from './postgres.ts'
+import { until } from './until.ts'
+
+export { until } from './until.ts'
 
 export const fixtures = fileURLToPath(new URL('../fixtures/', import.meta.url))
 export const adminPassword = 'gravel teapot nine harbour'
@@ -156,13 +159,4 @@ export async function freePort (): Promise<number> {
   if (given.has(port)) return await freePort()
   given.add(port)
   return port
-}
-
-/** Waits until `check` holds, looking every 20 ms for at most `ms`; a test's only way to wait for something. */
-export async function until (check: () => boolean | Promise<boolean>, ms = 10_000): Promise<void> {
-  const end = Date.now() + ms
-  while (!await check()) {
-    if (Date.now() > end) throw new Error(`it did not happen within ${ms} ms: ${check.toString()}`)
-    await new Promise((resolve) => setTimeout(resolve, 20))
-  }
 }
