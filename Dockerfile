@@ -40,4 +40,4 @@ EXPOSE 8080 9464
 HEALTHCHECK --interval=15s --timeout=5s --start-period=30s --retries=3 \
   CMD ["node", "--eval", "fetch(`http://127.0.0.1:${process.env.PORT}/livez`).then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
 ENTRYPOINT ["tini", "--"]
-CMD ["node", "--min-semi-space-size=32", "--max-semi-space-size=64", "--use-largepages=silent", "--no-memory-reducer", "dist/src/cli.js", "serve"]
+CMD ["node", "--min-semi-space-size=32", "--max-semi-space-size=64", "--use-largepages=silent", "--no-memory-reducer", "--single-threaded-gc", "dist/src/cli.js", "serve"]

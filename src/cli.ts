@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --min-semi-space-size=32 --max-semi-space-size=64 --use-largepages=silent --no-memory-reducer
+#!/usr/bin/env -S node --min-semi-space-size=32 --max-semi-space-size=64 --use-largepages=silent --no-memory-reducer --single-threaded-gc
 import { Command, CommanderError, Option } from 'commander'
 import { catalogue } from './commands/catalogue.ts'
 import { UsageError } from './commands/usage-error.ts'

@@ -197,7 +197,7 @@ t.test('every portcullis command and flag that the documentation names exists', 
   for (const { page, line, text } of mentions) t.equal(unknownPart(known, text.replace(invocation, '')), undefined, `${page}:${line} ${text}`)
 
   const flags = new Set([...known.values()].flatMap((command) => command.flags))
-  const foreign = new Set(['--header', '--privileged', '--init', '--security-opt', '--fix', '--scenarios', '--only', '--rounds', '--no-build', '--quick', '--seed', '--kills', '--durability', '--rows', '--part', '--local-timezone', '--index-url', '--ignore-scripts', '--min-semi-space-size', '--max-semi-space-size', '--no-memory-reducer'])
+  const foreign = new Set(['--header', '--privileged', '--init', '--security-opt', '--fix', '--scenarios', '--only', '--rounds', '--no-build', '--quick', '--seed', '--kills', '--durability', '--rows', '--part', '--local-timezone', '--index-url', '--ignore-scripts', '--min-semi-space-size', '--max-semi-space-size', '--no-memory-reducer', '--single-threaded-gc'])
   for (const { page, line, text } of spans().filter((span) => span.text.startsWith('--') && span.text !== '--')) {
     const [flag = ''] = text.split(/[ =]/)
     t.ok(flags.has(flag) || foreign.has(flag), `${page}:${line} ${text}`)

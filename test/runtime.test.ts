@@ -20,7 +20,7 @@ const ways = {
 t.test('whichever way the gateway is started, Node gets the same flags', async t => {
   const flags = Object.fromEntries(Object.entries(ways).map(([way, found]) => [way, found?.[1]?.replaceAll(/[",]/g, '')]))
   const { 'the program itself': own } = flags
-  t.match(own, /^--min-semi-space-size=\d+ --max-semi-space-size=\d+ --use-largepages=silent --no-memory-reducer$/)
+  t.match(own, /^--min-semi-space-size=\d+ --max-semi-space-size=\d+ --use-largepages=silent --no-memory-reducer --single-threaded-gc$/)
   for (const [way, given] of Object.entries(flags)) t.equal(given, own, way)
 })
 
