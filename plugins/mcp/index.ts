@@ -4,7 +4,7 @@ import { Refusal } from '../../src/errors.ts'
 import type { Identity } from '../../src/identity/identity.ts'
 import { authenticate } from './authenticate.ts'
 import { authorize } from './authorize.ts'
-import { readBody, receive } from './body.ts'
+import { readBody, reader, receive } from './body.ts'
 import { onError } from './errors.ts'
 import { post } from './exchange.ts'
 import { forward } from './forward.ts'
@@ -51,8 +51,8 @@ export function mcp (app: FastifyInstance, { gate, identity }: { gate: Gate, ide
   app.setErrorHandler(onError(gate))
   app.removeAllContentTypeParsers()
   const { maxBody } = gate.config.server
-  const measure = { bytes: maxBody, together: gate.config.audit.durability === 'os' ? QUICK_GROUP : Infinity }
-  app.addContentTypeParser('application/json', readBody(measure))
+  const read = reader({ bytes: maxBody, together: gate.config.audit.durability === 'os' ? QUICK_GROUP : Infinity, underWay: () => gate.underWay.size })
+  app.addContentTypeParser('application/json', readBody(read))
 
   const steps = pipeline(gate)
   const onPost = post(gate, steps)
@@ -60,14 +60,14 @@ export function mcp (app: FastifyInstance, { gate, identity }: { gate: Gate, ide
   const onOpen = open(gate)
   const onClose = close(gate)
   for (const url of ['/mcp', '/mcp/:upstream']) {
-    app.post(url, { bodyLimit: maxBody, onRequest: receive(measure, admit, onPost) }, onPost)
+    app.post(url, { bodyLimit: maxBody, onRequest: receive(read, admit, onPost) }, onPost)
     app.get(url, { exposeHeadRoute: false }, onOpen)
     app.delete(url, onClose)
     app.route({ method: ['PUT', 'PATCH', 'HEAD', 'OPTIONS'], url, handler: () => { throw new Refusal('PORTCULLIS_METHOD_NOT_ALLOWED', { headers: { allow: 'GET, POST, DELETE' } }) } })
   }
   for (const url of ['/sse', '/sse/:upstream']) {
     app.get(url, { exposeHeadRoute: false }, old.open)
-    app.post(url, { bodyLimit: maxBody, onRequest: receive(measure, admit, old.message) }, old.message)
+    app.post(url, { bodyLimit: maxBody, onRequest: receive(read, admit, old.message) }, old.message)
   }
   done()
 }

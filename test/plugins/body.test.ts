@@ -5,8 +5,9 @@ import fastify from 'fastify'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import t from 'tap'
 
-import { receive } from '../../plugins/mcp/body.ts'
+import { reader, receive } from '../../plugins/mcp/body.ts'
 import { ReceivedMessage } from '../../src/received-message.ts'
+import { until } from '../support/until.ts'
 
 t.test('a message whose client left while its token was looked up ends with an error; the others of the same moment are served', async t => {
   const app = fastify({ http: { IncomingMessage: ReceivedMessage } })
@@ -20,7 +21,7 @@ t.test('a message whose client left while its token was looked up ends with an e
   app.addHook('onRequest', async ({ headers, raw }) => {
     if (headers['x-leaves'] !== undefined) await new Promise(resolve => raw.once('close', resolve)) // events.once would listen for its error too
   })
-  app.post('/', { onRequest: receive({ bytes: 100, together: Infinity }, (_request, _reply, done) => done(), echo) }, echo)
+  app.post('/', { onRequest: receive(reader({ bytes: 100, together: Infinity, underWay: () => 0 }), (_request, _reply, done) => done(), echo) }, echo)
   await app.listen({ host: '127.0.0.1', port: 0 })
   const { port } = app.server.address() as AddressInfo
 
@@ -42,7 +43,7 @@ t.test('messages that come at once are acted on some at a time, in their order',
     if (inThisTurn++ === 0) process.nextTick(() => { turns.push(inThisTurn); inThisTurn = 0 })
     void reply.send(request.body)
   }
-  app.post('/', { onRequest: receive({ bytes: 100, together: 3 }, (_request, _reply, done) => done(), count) }, count)
+  app.post('/', { onRequest: receive(reader({ bytes: 100, together: 3, underWay: () => 0 }), (_request, _reply, done) => done(), count) }, count)
   await app.listen({ host: '127.0.0.1', port: 0 })
 
   const socket = connect((app.server.address() as AddressInfo).port, '127.0.0.1')
@@ -57,12 +58,40 @@ t.test('messages that come at once are acted on some at a time, in their order',
   t.strictSame(turns, [3, 3, 2])
 })
 
+t.test('whoever calls alone after many waits for nobody, and an unfinished group does not keep the next one', async t => {
+  const app = fastify({ http: { IncomingMessage: ReceivedMessage } })
+  t.teardown(async () => await app.close())
+  const echo = (request: FastifyRequest, reply: FastifyReply): void => { void reply.send(request.body) }
+  app.post('/', { onRequest: receive(reader({ bytes: 100, together: 3, underWay: () => 0 }), (_request, _reply, done) => done(), echo) }, echo)
+  await app.listen({ host: '127.0.0.1', port: 0 })
+
+  const socket = connect((app.server.address() as AddressInfo).port, '127.0.0.1')
+  t.teardown(() => socket.destroy())
+  const arrived: string[] = []
+  let text = ''
+  socket.setEncoding('utf8').on('data', (more: string) => {
+    text += more
+    for (let at = text.search(/\{"n":\d\}/); at >= 0; at = text.search(/\{"n":\d\}/)) {
+      arrived.push(text.slice(at + 5, at + 6))
+      text = text.slice(at + 7)
+    }
+  })
+  const send = (...numbers: number[]): boolean => socket.write(numbers.map(n => `POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 7\r\n\r\n{"n":${n}}`).join(''))
+  send(0, 1, 2, 3, 4)
+  await until(() => arrived.length === 5)
+  send(5)
+  await until(() => arrived.length === 6)
+  send(6, 7)
+  await until(() => arrived.length === 8)
+  t.strictSame(arrived, ['0', '1', '2', '3', '4', '5', '6', '7'])
+})
+
 t.test('a chunked body that nothing announced is held to the limit too, in one piece and in several', async t => {
   const app = fastify({ http: { IncomingMessage: ReceivedMessage } })
   t.teardown(async () => await app.close())
   app.setErrorHandler((error: Error & { code?: string }, _request, reply) => { void reply.code(413).send(error.code) })
   const echo = (request: FastifyRequest, reply: FastifyReply): void => { void reply.send(request.body) }
-  app.post('/', { onRequest: receive({ bytes: 100, together: Infinity }, (_request, _reply, done) => done(), echo) }, echo)
+  app.post('/', { onRequest: receive(reader({ bytes: 100, together: Infinity, underWay: () => 0 }), (_request, _reply, done) => done(), echo) }, echo)
   await app.listen({ host: '127.0.0.1', port: 0 })
 
   const chunk = (size: number): string => `${size.toString(16)}\r\n${'x'.repeat(size)}\r\n`
