@@ -9,6 +9,7 @@ const startMs = 40_000
 const stopMs = 10_000
 const saidBytes = 2_000
 const running = new Set()
+const given = new Set()
 
 process.on('exit', () => { for (const child of running) killTree(child.pid) })
 
@@ -38,12 +39,14 @@ export async function launch (command, { cwd, env, isReady }) {
   return { pid: child.pid, stop }
 }
 
-/** A port of the loopback interface that nothing listens on. */
+/** A port of the loopback interface that nothing listens on, and that was given to nobody here before: contenders start at the same time. */
 export async function freePort () {
   const server = net.createServer().listen(0, '127.0.0.1')
   await new Promise((resolve, reject) => server.once('listening', resolve).once('error', reject))
   const { port } = server.address()
   await new Promise((resolve) => server.close(resolve))
+  if (given.has(port)) return await freePort()
+  given.add(port)
   return port
 }
 
