@@ -80,7 +80,7 @@ export function reader ({ bytes: limit, together, underWay }: Measure): Reader {
   }
 
   function readAll (): void {
-    if (rest === 0 && group.isComplete(waiting.length)) rest = waiting.length
+    if (rest === 0 && group.release(waiting.length)) rest = waiting.length
     const batch = waiting.splice(0, Math.min(rest, together))
     rest -= batch.length
     if (waiting.length > 0) setImmediate(readAll)

@@ -15,14 +15,20 @@ export class Gathering {
   #turns = 0
   #since = 0
 
-  /** @param underWay how many calls are being worked on; @param now milliseconds of a clock that only goes forward */
+  /**
+   * @param underWay how many calls are being worked on
+   * @param now milliseconds of a clock that only goes forward
+   */
   constructor (underWay: () => number, now = (): number => performance.now()) {
     this.#underWay = underWay
     this.#now = now
   }
 
-  /** Asked once a turn of the event loop while messages wait. True: act on them now; false: ask again in the next turn. */
-  isComplete (waiting: number): boolean {
+  /**
+   * Asked once a turn of the event loop while messages wait. True: act on all of them now, and the next group is measured by
+   * this one; false: ask again in the next turn.
+   */
+  release (waiting: number): boolean {
     const around = waiting + this.#underWay()
     if (around < this.#usual && this.#mayWait()) return false
     this.#usual = around

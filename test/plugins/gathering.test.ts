@@ -11,41 +11,41 @@ function gathering (): { group: Gathering, at: { ms: number }, calls: { underWay
 
 t.test('a message by itself goes at once, and so does a group that is larger than the last', async t => {
   const { group } = gathering()
-  for (const waiting of [1, 1, 5, 8]) t.equal(group.isComplete(waiting), true)
+  for (const waiting of [1, 1, 5, 8]) t.equal(group.release(waiting), true)
 })
 
 t.test('a group waits for as many as came last time', async t => {
   const { group } = gathering()
-  group.isComplete(4)
-  t.strictSame([1, 2, 2, 3, 4].map(waiting => group.isComplete(waiting)), [false, false, false, false, true])
+  group.release(4)
+  t.strictSame([1, 2, 2, 3, 4].map(waiting => group.release(waiting)), [false, false, false, false, true])
 })
 
 t.test('calls that are on their way are not waited for: their clients cannot call again yet', async t => {
   const { group, calls } = gathering()
-  group.isComplete(4)
+  group.release(4)
   calls.underWay = 3
-  t.equal(group.isComplete(1), true)
+  t.equal(group.release(1), true)
   calls.underWay = 2
-  t.equal(group.isComplete(1), false)
-  t.equal(group.isComplete(2), true)
+  t.equal(group.release(1), false)
+  t.equal(group.release(2), true)
 })
 
 t.test('after 16 turns a group goes as it is, and the next one expects no more than that', async t => {
   const { group } = gathering()
-  group.isComplete(9)
-  const turns = Array.from({ length: 17 }, () => group.isComplete(2))
+  group.release(9)
+  const turns = Array.from({ length: 17 }, () => group.release(2))
   t.strictSame(turns, [...Array.from({ length: 16 }, () => false), true])
-  t.equal(group.isComplete(2), true, 'nobody waits for the other seven any more')
+  t.equal(group.release(2), true, 'nobody waits for the other seven any more')
 })
 
 t.test('however long a turn takes, a group waits a millisecond and the rest of that turn', async t => {
   const { group, at } = gathering()
-  group.isComplete(9)
-  t.equal(group.isComplete(2), false)
+  group.release(9)
+  t.equal(group.release(2), false)
   at.ms = 0.9
-  t.equal(group.isComplete(3), false)
+  t.equal(group.release(3), false)
   at.ms = 40
-  t.equal(group.isComplete(3), true)
-  group.isComplete(5)
-  t.equal(group.isComplete(1), false, 'the time of the next one is its own')
+  t.equal(group.release(3), true)
+  group.release(5)
+  t.equal(group.release(1), false, 'the time of the next one is its own')
 })
